@@ -1,0 +1,6 @@
+/** Where each sealed value lives, as its sealing is bound to it: who seals and who opens must say the same. */
+
+/** The private part of a tenant's signing key. */
+export function signingKeyContext(tenantId: string, kid: string): string {
+  return `signing_key:${tenantId}:${kid}`;
+}
