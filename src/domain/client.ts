@@ -1,0 +1,283 @@
+/**
+ * This file owns what a client is: the six types, what each type may do, and whether a requested client can be registered.
+ * It does not own secrets or identifiers (they need randomness) or how clients are kept.
+ *
+ * A type is a preset, not a starting point: nobody chooses grant types or authentication methods one by one, because
+ * the unsafe clients of this world are combinations that somebody was allowed to choose.
+ */
+
+import { isAudience } from './api.ts';
+import { type PublicJwks, parseJwks } from './jwks.ts';
+import { parseName } from './name.ts';
+import { validateBackchannelLogoutUri, validatePostLogoutRedirectUri, validateRedirectUri } from './redirect_uri.ts';
+import { isScopeToken, MAXIMUM_SCOPES, OPENID_SCOPES } from './scope.ts';
+
+/** Identifies a client within its tenant (RFC 6749 §2.2). Not a secret. */
+export type ClientId = string & { readonly __brand: 'ClientId' };
+
+export const CLIENT_TYPES = ['web', 'spa', 'native', 'device', 'machine', 'resource_server'] as const;
+export type ClientType = (typeof CLIENT_TYPES)[number];
+
+export type ClientStatus = 'active' | 'disabled';
+
+export type GrantType =
+  | 'authorization_code'
+  | 'refresh_token'
+  | 'client_credentials'
+  | 'urn:ietf:params:oauth:grant-type:device_code';
+
+export type TokenEndpointAuthMethod = 'none' | 'client_secret_basic' | 'private_key_jwt';
+
+/** What clients of one type can do. */
+export interface ClientPreset {
+  /** RFC 6749 §2.1: can keep a secret. */
+  readonly confidential: boolean;
+  readonly grantTypes: readonly GrantType[];
+  readonly responseTypes: readonly 'code'[];
+  /** Unless the client registers keys; a confidential one then uses `private_key_jwt`. */
+  readonly tokenEndpointAuthMethod: TokenEndpointAuthMethod;
+  readonly needsRedirectUri: boolean;
+  /** OpenID Connect Registration 1.0 §2. */
+  readonly applicationType: 'web' | 'native';
+  /** What it may always ask for; requested scopes come on top. Empty where there is no person. */
+  readonly defaultScopes: readonly string[];
+  /** RFC 7636, S256, for every client that uses codes: also confidential ones (RFC 9700 §2.1.1). */
+  readonly requirePkce: true;
+}
+
+const PRESETS = {
+  web: {
+    confidential: true,
+    grantTypes: ['authorization_code', 'refresh_token'],
+    responseTypes: ['code'],
+    tokenEndpointAuthMethod: 'client_secret_basic',
+    needsRedirectUri: true,
+    applicationType: 'web',
+    defaultScopes: ['openid', 'profile', 'email', 'offline_access'],
+    requirePkce: true,
+  },
+  spa: {
+    confidential: false,
+    grantTypes: ['authorization_code', 'refresh_token'],
+    responseTypes: ['code'],
+    tokenEndpointAuthMethod: 'none',
+    needsRedirectUri: true,
+    applicationType: 'web',
+    defaultScopes: ['openid', 'profile', 'email', 'offline_access'],
+    requirePkce: true,
+  },
+  native: {
+    confidential: false,
+    grantTypes: ['authorization_code', 'refresh_token'],
+    responseTypes: ['code'],
+    tokenEndpointAuthMethod: 'none',
+    needsRedirectUri: true,
+    applicationType: 'native',
+    defaultScopes: ['openid', 'profile', 'email', 'offline_access'],
+    requirePkce: true,
+  },
+  device: {
+    confidential: false,
+    grantTypes: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+    responseTypes: [],
+    tokenEndpointAuthMethod: 'none',
+    needsRedirectUri: false,
+    applicationType: 'web',
+    defaultScopes: ['openid', 'offline_access'],
+    requirePkce: true,
+  },
+  machine: {
+    confidential: true,
+    grantTypes: ['client_credentials'],
+    responseTypes: [],
+    tokenEndpointAuthMethod: 'client_secret_basic',
+    needsRedirectUri: false,
+    applicationType: 'web',
+    defaultScopes: [],
+    requirePkce: true,
+  },
+  resource_server: {
+    confidential: true,
+    grantTypes: [],
+    responseTypes: [],
+    tokenEndpointAuthMethod: 'client_secret_basic',
+    needsRedirectUri: false,
+    applicationType: 'web',
+    defaultScopes: [],
+    requirePkce: true,
+  },
+} as const satisfies Record<ClientType, ClientPreset>;
+
+/** What a tenant asks for. Texts as they came; nothing was checked yet. */
+export interface ClientRequest {
+  readonly name: string;
+  readonly type: string;
+  readonly redirectUris?: readonly string[] | undefined;
+  readonly postLogoutRedirectUris?: readonly string[] | undefined;
+  readonly backchannelLogoutUri?: string | undefined;
+  /** On top of the type's default scopes. */
+  readonly scopes?: readonly string[] | undefined;
+  /** For a resource server: the APIs it stands for. None: every API of its tenant. */
+  readonly audiences?: readonly string[] | undefined;
+  readonly firstParty?: boolean | undefined;
+  /** A JSON Web Key Set, as JSON already parsed. */
+  readonly jwks?: unknown;
+}
+
+/** A client fit to be stored. */
+export interface PlannedClient {
+  readonly name: string;
+  readonly type: ClientType;
+  readonly firstParty: boolean;
+  readonly redirectUris: readonly string[];
+  readonly postLogoutRedirectUris: readonly string[];
+  readonly backchannelLogoutUri: string | undefined;
+  readonly scopes: readonly string[];
+  readonly audiences: readonly string[];
+  readonly tokenEndpointAuthMethod: TokenEndpointAuthMethod;
+  readonly jwks: PublicJwks | undefined;
+  /** Whether a secret must be made for it: confidential, and without keys of its own. */
+  readonly needsSecret: boolean;
+}
+
+/** Named as on the wire, so that a problem can be shown beside its field. */
+export type ClientField =
+  | 'name'
+  | 'type'
+  | 'redirect_uris'
+  | 'post_logout_redirect_uris'
+  | 'backchannel_logout_uri'
+  | 'scopes'
+  | 'audiences'
+  | 'jwks';
+
+/** `problem` is a stable word; `value` the offending text, where there is one that is no secret. */
+export interface ClientProblem {
+  readonly field: ClientField;
+  readonly problem: string;
+  readonly value?: string;
+}
+
+export type ClientPlan =
+  | { readonly outcome: 'planned'; readonly client: PlannedClient }
+  | { readonly outcome: 'refused'; readonly problems: readonly ClientProblem[] };
+
+const CLIENT_ID = /^[A-Za-z0-9_-]{1,64}$/;
+const MAXIMUM_URIS = 50;
+
+/** The brand of a client identifier; `undefined` when the text is none. Clients send these, so it is no fault. */
+export function parseClientId(text: unknown): ClientId | undefined {
+  return typeof text === 'string' && CLIENT_ID.test(text) ? (text as ClientId) : undefined; // just checked
+}
+
+export function isClientType(text: string): text is ClientType {
+  return CLIENT_TYPES.some((type) => type === text);
+}
+
+/** What clients of this type can do. */
+export function presetFor(type: ClientType): ClientPreset {
+  return PRESETS[type];
+}
+
+/** Plans a new client; all problems at once. Repetitions are dropped, the order of first mention is kept. */
+export function planClient(request: ClientRequest): ClientPlan {
+  const { type } = request;
+  if (!isClientType(type)) return { outcome: 'refused', problems: [{ field: 'type', problem: 'unknown' }] };
+
+  const preset = presetFor(type);
+  const name = parseName(request.name);
+  const redirectUris = unique(request.redirectUris);
+  const postLogoutRedirectUris = unique(request.postLogoutRedirectUris);
+  const scopes = unique([...preset.defaultScopes, ...(request.scopes ?? [])]);
+  const audiences = unique(request.audiences);
+  const parsedJwks = request.jwks === undefined ? undefined : parseJwks(request.jwks);
+
+  const problems: readonly ClientProblem[] = [
+    ...(name === undefined ? [{ field: 'name', problem: 'not_a_name' } as const] : []),
+    ...problemsWithRedirectUris(type, redirectUris),
+    ...problemsWithPostLogoutRedirectUris(type, postLogoutRedirectUris),
+    ...problemsWithBackchannelLogoutUri(type, request.backchannelLogoutUri),
+    ...problemsWithScopes(type, scopes),
+    ...problemsWithAudiences(type, audiences),
+    ...problemsWithJwks(type, parsedJwks),
+  ];
+  if (problems.length > 0 || name === undefined) return { outcome: 'refused', problems };
+
+  const jwks = parsedJwks?.outcome === 'valid' ? parsedJwks.jwks : undefined;
+  return {
+    outcome: 'planned',
+    client: {
+      name,
+      type,
+      firstParty: request.firstParty ?? false,
+      redirectUris,
+      postLogoutRedirectUris,
+      backchannelLogoutUri: request.backchannelLogoutUri,
+      scopes,
+      audiences,
+      tokenEndpointAuthMethod: jwks === undefined ? preset.tokenEndpointAuthMethod : 'private_key_jwt',
+      jwks,
+      needsSecret: preset.confidential && jwks === undefined,
+    },
+  };
+}
+
+function problemsWithRedirectUris(type: ClientType, uris: readonly string[]): ClientProblem[] {
+  const field = 'redirect_uris';
+  if (!presetFor(type).needsRedirectUri) return uris.length === 0 ? [] : [{ field, problem: 'not_for_this_type' }];
+  if (uris.length === 0) return [{ field, problem: 'missing' }];
+  if (uris.length > MAXIMUM_URIS) return [{ field, problem: 'too_many' }];
+  return uris.flatMap((uri) => {
+    const decision = validateRedirectUri(type, uri);
+    return decision.outcome === 'accepted' ? [] : [{ field, problem: decision.reason, value: uri } as const];
+  });
+}
+
+function problemsWithPostLogoutRedirectUris(type: ClientType, uris: readonly string[]): ClientProblem[] {
+  const field = 'post_logout_redirect_uris';
+  if (uris.length === 0) return [];
+  if (!presetFor(type).needsRedirectUri) return [{ field, problem: 'not_for_this_type' }];
+  if (uris.length > MAXIMUM_URIS) return [{ field, problem: 'too_many' }];
+  return uris.flatMap((uri) => {
+    const decision = validatePostLogoutRedirectUri(type, uri);
+    return decision.outcome === 'accepted' ? [] : [{ field, problem: decision.reason, value: uri } as const];
+  });
+}
+
+function problemsWithBackchannelLogoutUri(type: ClientType, uri: string | undefined): ClientProblem[] {
+  const field = 'backchannel_logout_uri';
+  if (uri === undefined) return [];
+  if (!presetFor(type).needsRedirectUri) return [{ field, problem: 'not_for_this_type' }];
+  const decision = validateBackchannelLogoutUri(uri);
+  return decision.outcome === 'accepted' ? [] : [{ field, problem: decision.reason, value: uri }];
+}
+
+function problemsWithScopes(type: ClientType, scopes: readonly string[]): ClientProblem[] {
+  const field = 'scopes';
+  if (scopes.length > MAXIMUM_SCOPES) return [{ field, problem: 'too_many' }];
+  const withoutPerson = type === 'machine' || type === 'resource_server';
+  return scopes.flatMap((scope): ClientProblem[] => {
+    if (!isScopeToken(scope)) return [{ field, problem: 'syntax', value: scope }];
+    if (withoutPerson && OPENID_SCOPES.has(scope)) return [{ field, problem: 'needs_a_person', value: scope }];
+    return [];
+  });
+}
+
+function problemsWithAudiences(type: ClientType, audiences: readonly string[]): ClientProblem[] {
+  const field = 'audiences';
+  if (audiences.length === 0) return [];
+  if (type !== 'resource_server') return [{ field, problem: 'not_for_this_type' }];
+  if (audiences.length > MAXIMUM_URIS) return [{ field, problem: 'too_many' }];
+  return audiences.flatMap((value) => (isAudience(value) ? [] : [{ field, problem: 'not_an_absolute_uri', value }]));
+}
+
+function problemsWithJwks(type: ClientType, parsed: ReturnType<typeof parseJwks> | undefined): ClientProblem[] {
+  const field = 'jwks';
+  if (parsed === undefined) return [];
+  if (!presetFor(type).confidential) return [{ field, problem: 'not_for_this_type' }];
+  return parsed.outcome === 'valid' ? [] : [{ field, problem: parsed.reason }];
+}
+
+function unique(texts: readonly string[] | undefined): readonly string[] {
+  return [...new Set(texts ?? [])];
+}

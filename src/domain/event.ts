@@ -1,0 +1,80 @@
+/**
+ * This file owns the catalogue of what can happen and the shape of a fact about it. It does not own how facts are kept
+ * (storage/event_log.ts) or who reads them (subscribers). A name is past tense and never changes: webhooks, audit exports
+ * and other people's programs know it.
+ *
+ * Never in an event: passwords, codes, tokens, secrets, seeds, full e-mail addresses. Events are kept for years and are
+ * shown to every administrator of a tenant.
+ */
+
+/** Every name, grouped by the noun it is about. Later features add lines; none is ever renamed. */
+export const EVENT_TYPES = [
+  'api.created',
+  'api_key.created',
+  'api_key.revoked',
+  'audit.sealed',
+  'backup_code.used',
+  'client.created',
+  'client.disabled',
+  'client.secret_rotated',
+  'consent.granted',
+  'consent.revoked',
+  'device.denied',
+  'device.paired',
+  'device.revoked',
+  'grant.revoked',
+  'key.retired',
+  'key.rotated',
+  'membership.added',
+  'mfa.enrolled',
+  'mfa.failed',
+  'mfa.removed',
+  'password.changed',
+  'password.reset',
+  'role.assigned',
+  'role.created',
+  'session.revoked',
+  'tenant.created',
+  'tenant.deleted',
+  'tenant.resumed',
+  'tenant.suspended',
+  'token.issued',
+  'token.reuse_detected',
+  'token.revoked',
+  'user.created',
+  'user.disabled',
+  'user.enabled',
+  'user.locked',
+  'user.registered',
+  'user.sign_in_failed',
+  'user.signed_in',
+  'user.signed_out',
+] as const;
+
+export type EventType = (typeof EVENT_TYPES)[number];
+
+/** Who did it. `operator`: somebody with the command line; `system`: a job, with nobody behind it. */
+export interface EventActor {
+  readonly type: 'user' | 'client' | 'operator' | 'system';
+  readonly id?: string | undefined;
+}
+
+/** What it was done to. `type` is the noun of the table: `user`, `client`, `role`, … */
+export interface EventTarget {
+  readonly type: string;
+  readonly id: string;
+}
+
+/** A fact that is about to be recorded. Identifier, time, tenant and origin are added where it is appended. */
+export interface NewEvent {
+  readonly type: EventType;
+  readonly outcome: 'success' | 'failure';
+  /** For a failure: the stable word for why, for operators (`wrong_password`); the person was told less. */
+  readonly reason?: string | undefined;
+  readonly actor?: EventActor | undefined;
+  readonly target?: EventTarget | undefined;
+  readonly clientId?: string | undefined;
+  readonly sessionId?: string | undefined;
+  /** Flat and small: what a reader needs and cannot look up later. */
+  readonly data?: Readonly<Record<string, string | number | boolean | readonly string[]>> | undefined;
+}
