@@ -1,0 +1,481 @@
+/**
+ * This file owns the settings as the rest of the house sees them: one typed, frozen value, made once at the start from
+ * environment > config/<POORT_ENV>.yaml > config/default.yaml, or every fault at once. Which settings exist is in
+ * settings_schema.ts; what production refuses in production_guard.ts; the environment itself is an argument.
+ */
+
+import { isIP } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Secret } from '#src/foundation/secret.ts';
+import { type DevelopmentSecrets, ensureDevelopmentSecrets, readDevelopmentSecrets } from './development_secrets.ts';
+import type { SettingsFault } from './faults.ts';
+import { productionFaults, productionWarnings } from './production_guard.ts';
+import { readSettingsFile } from './settings_file.ts';
+import {
+  type GivenSettings,
+  type GivenValue,
+  type SettingDefinition,
+  type SettingName,
+  type SettingValues,
+  settings,
+} from './settings_schema.ts';
+import { type Environment, readVariables } from './variables.ts';
+
+/** The settings of one process: complete, checked and deeply frozen. Units are in the names. */
+export interface Config {
+  readonly env: 'development' | 'test' | 'production';
+  readonly http: {
+    readonly port: number;
+    readonly host: string;
+    /** An origin without a trailing slash: the beginning of every issuer and of every link. */
+    readonly publicUrl: string;
+    /** Networks in CIDR notation whose X-Forwarded-* is believed. */
+    readonly trustedProxies: readonly string[];
+    readonly bodyLimitBytes: number;
+    readonly drainSeconds: number;
+  };
+  /** Absolute. Exists after loading when the development secrets are in it; otherwise whoever needs it makes it. */
+  readonly dataDirectory: string;
+  /** The owner's connection; undefined means the embedded database. */
+  readonly databaseUrl: Secret | undefined;
+  readonly redisUrl: Secret | undefined;
+  /** Each the plain base64 of 32 bytes, never empty. The first one seals, all of them open. */
+  readonly masterKeys: readonly Secret[];
+  readonly mail: { readonly smtpUrl: Secret | undefined; readonly from: string };
+  /** Port 0 switches gRPC off. */
+  readonly grpc: { readonly port: number; readonly host: string };
+  /** Port 0 switches the metrics off. */
+  readonly metricsPort: number;
+  readonly processes: number;
+  /** Host names in lower case, and networks in CIDR notation. */
+  readonly egressAllow: readonly string[];
+  readonly log: {
+    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+    readonly format: 'pretty' | 'json';
+  };
+  readonly sentryDsn: Secret | undefined;
+  readonly otlpEndpoint: string | undefined;
+  /** `port` is where the demo application prefers to listen. */
+  readonly demo: { readonly enabled: boolean; readonly port: number };
+  readonly lifetimes: {
+    readonly accessTokenSeconds: number;
+    readonly idTokenSeconds: number;
+    readonly authorizationCodeSeconds: number;
+    readonly interactionSeconds: number;
+    readonly parSeconds: number;
+    readonly session: { readonly idleSeconds: number; readonly absoluteSeconds: number };
+    readonly refreshToken: {
+      readonly idleSeconds: number;
+      readonly deviceIdleSeconds: number;
+      readonly absoluteSeconds: {
+        readonly web: number;
+        readonly spa: number;
+        readonly native: number;
+        readonly device: number;
+      };
+    };
+  };
+  readonly signIn: {
+    readonly windowSeconds: number;
+    readonly maximumPerIdentifierAndAddress: number;
+    readonly maximumPerIdentifier: number;
+    readonly maximumPerAddress: number;
+  };
+  readonly passwordHashing: {
+    readonly memoryKibibytes: number;
+    readonly passes: number;
+    readonly lanes: number;
+    readonly queueLength: number;
+    /** Hashes at the same time; undefined follows the number of processors. */
+    readonly concurrency: number | undefined;
+  };
+}
+
+/** One setting as it came to be, fit to be shown: secrets are masked, addresses keep their host. */
+export interface EffectiveSetting {
+  /** The variable, or the YAML name of a number that has none. */
+  readonly name: string;
+  /** `none` where nothing is set. */
+  readonly value: string;
+  /** `environment`, `file` (NAME_FILE), `config/….yaml`, `default` (derived from other settings) or `generated`. */
+  readonly source: string;
+}
+
+/** What loading gives: everything, or everything that is wrong. */
+export type ConfigResult =
+  | {
+      readonly outcome: 'loaded';
+      readonly config: Config;
+      readonly warnings: readonly string[];
+      readonly settings: readonly EffectiveSetting[];
+    }
+  | { readonly outcome: 'faulty'; readonly faults: readonly SettingsFault[] };
+
+/** Where to look. */
+export interface ConfigOptions {
+  /** What relative paths in settings are resolved against. */
+  readonly workingDirectory: string;
+  /** The folder with default.yaml, resolved against the working directory; the product's own unless given. */
+  readonly configDirectory?: string;
+}
+
+const productConfigDirectory = dirname(fileURLToPath(import.meta.url));
+
+/**
+ * Loads the settings. Outside production a missing master key is generated into the data directory, which is then made.
+ * @param environment usually `process.env`; nothing else in the product reads it.
+ * @returns the settings with warnings for the operator, or every fault found. Throws only on a bug.
+ */
+export async function loadConfig(environment: Environment, options: ConfigOptions): Promise<ConfigResult> {
+  const workingDirectory = resolve(options.workingDirectory);
+  const configDirectory = resolve(workingDirectory, options.configDirectory ?? productConfigDirectory);
+  const variables = await readVariables(environment, workingDirectory);
+  const env = readEnv(variables);
+  const defaultsPath = join(configDirectory, 'default.yaml');
+  const [specific, defaults] = await Promise.all([
+    env === undefined ? undefined : readSettingsFile(join(configDirectory, `${env}.yaml`)),
+    readSettingsFile(defaultsPath),
+  ]);
+  const sources = [variables, ...(specific ? [specific] : []), ...(defaults ? [defaults] : [])];
+  const faults = sources.flatMap((source) => source.faults);
+  if (defaults === undefined) {
+    faults.push({
+      setting: 'config/default.yaml',
+      problem: `the file ${defaultsPath} does not exist`,
+      fix: 'Restore it from the release; every default is in it.',
+    });
+    return { outcome: 'faulty', faults };
+  }
+
+  const given = merge(sources);
+  const refused = new Set(sources.flatMap((source) => [...source.refused]));
+  const missing = settings.filter(([name, { optional }]) => optional !== true && !given.has(name));
+  if (missing.length > 0) {
+    faults.push(...missing.filter(([name]) => !refused.has(name)).map(missingFault));
+    return { outcome: 'faulty', faults };
+  }
+  // Every required setting is there, and each value came out of its own schema: the table's types hold.
+  const values = Object.fromEntries(settings.map(([name]) => [name, given.get(name)?.value])) as SettingValues;
+  const dataDirectory = resolve(workingDirectory, values.data_directory);
+
+  // With an unknown environment neither the guard nor a generated key makes sense; that fault is in the list already.
+  let generated: DevelopmentSecrets | undefined;
+  if (env === 'production') {
+    generated = await readDevelopmentSecrets(dataDirectory);
+  } else if (
+    env !== undefined &&
+    !given.has('master_key') &&
+    !refused.has('master_key') &&
+    !refused.has('data_directory')
+  ) {
+    generated = await ensureDevelopmentSecrets(dataDirectory, workingDirectory);
+    if (generated.outcome === 'faulty') {
+      faults.push(generated.fault);
+    }
+  }
+  const generatedKeys = generated?.outcome === 'present' ? generated.masterKeys : [];
+
+  const config = build(env ?? 'development', values, dataDirectory, env === 'production' ? [] : generatedKeys);
+  // A refused value is told already; the default that stands in for it must not be judged as if it had been meant.
+  const refusedVariables = new Set(
+    settings.flatMap(([name, { variable = name }]) => (refused.has(name) ? variable : [])),
+  );
+  const guarded = env === 'production' ? productionFaults(config, generatedKeys) : [];
+  faults.push(
+    ...portFaults(config, refusedVariables),
+    ...guarded.filter(({ setting }) => !refusedVariables.has(setting)),
+  );
+  if (faults.length > 0) {
+    return { outcome: 'faulty', faults };
+  }
+  return {
+    outcome: 'loaded',
+    config: deepFreeze(config),
+    warnings: [
+      ...variables.warnings,
+      ...generalWarnings(config, environment, given),
+      ...(env === 'production' ? productionWarnings(config) : []),
+    ],
+    settings: effectiveSettings(config, given, generated !== undefined),
+  };
+}
+
+function readEnv(variables: GivenSettings): Config['env'] | undefined {
+  if (variables.refused.has('env')) {
+    return undefined;
+  }
+  return (variables.values.get('env')?.value as Config['env'] | undefined) ?? 'development'; // Its schema knows these words only.
+}
+
+/** The first source that gives a setting decides. */
+function merge(sources: readonly GivenSettings[]): ReadonlyMap<SettingName, GivenValue> {
+  return new Map(sources.toReversed().flatMap((source) => [...source.values]));
+}
+
+function missingFault([name, { expected }]: readonly [SettingName, SettingDefinition]): SettingsFault {
+  return { setting: name, problem: 'it has no value', fix: `Set ${name} in config/default.yaml to ${expected}.` };
+}
+
+function build(
+  env: Config['env'],
+  values: SettingValues,
+  dataDirectory: string,
+  generatedKeys: readonly string[],
+): Config {
+  const httpPort = values['http.port'];
+  const publicUrl = values['http.public_url'] ?? `http://localhost${httpPort === 80 ? '' : `:${httpPort}`}`;
+  const isEmbedded = values.database_url === undefined;
+  return {
+    env,
+    http: {
+      port: httpPort,
+      host: values['http.host'],
+      publicUrl,
+      trustedProxies: values['http.trusted_proxies'],
+      bodyLimitBytes: values['http.body_limit_bytes'],
+      drainSeconds: values['http.drain_seconds'],
+    },
+    dataDirectory,
+    databaseUrl: secret(values.database_url),
+    redisUrl: secret(values.redis_url),
+    masterKeys: (values.master_key ?? generatedKeys).map((key) => new Secret(key)),
+    mail: { smtpUrl: secret(values['mail.smtp_url']), from: values['mail.from'] ?? defaultSender(publicUrl) },
+    grpc: { port: values['grpc.port'], host: values['grpc.host'] },
+    metricsPort: values.metrics_port,
+    processes: values.processes,
+    egressAllow: values.egress_allow,
+    log: { level: values['log.level'], format: values['log.format'] },
+    sentryDsn: secret(values.sentry_dsn),
+    otlpEndpoint: values.otlp_endpoint,
+    demo: {
+      enabled: values['demo.enabled'] ?? (env !== 'production' && isEmbedded),
+      port: values['demo.port'] ?? defaultDemoPort(httpPort),
+    },
+    lifetimes: {
+      accessTokenSeconds: values['lifetimes.access_token_seconds'],
+      idTokenSeconds: values['lifetimes.id_token_seconds'],
+      authorizationCodeSeconds: values['lifetimes.authorization_code_seconds'],
+      interactionSeconds: values['lifetimes.interaction_seconds'],
+      parSeconds: values['lifetimes.par_seconds'],
+      session: {
+        idleSeconds: values['lifetimes.session.idle_seconds'],
+        absoluteSeconds: values['lifetimes.session.absolute_seconds'],
+      },
+      refreshToken: {
+        idleSeconds: values['lifetimes.refresh_token.idle_seconds'],
+        deviceIdleSeconds: values['lifetimes.refresh_token.device_idle_seconds'],
+        absoluteSeconds: {
+          web: values['lifetimes.refresh_token.absolute_seconds.web'],
+          spa: values['lifetimes.refresh_token.absolute_seconds.spa'],
+          native: values['lifetimes.refresh_token.absolute_seconds.native'],
+          device: values['lifetimes.refresh_token.absolute_seconds.device'],
+        },
+      },
+    },
+    signIn: {
+      windowSeconds: values['sign_in.window_seconds'],
+      maximumPerIdentifierAndAddress: values['sign_in.maximum_per_identifier_and_address'],
+      maximumPerIdentifier: values['sign_in.maximum_per_identifier'],
+      maximumPerAddress: values['sign_in.maximum_per_address'],
+    },
+    passwordHashing: {
+      memoryKibibytes: values['password_hashing.memory_kibibytes'],
+      passes: values['password_hashing.passes'],
+      lanes: values['password_hashing.lanes'],
+      queueLength: values['password_hashing.queue_length'],
+      concurrency: values['password_hashing.concurrency'],
+    },
+  };
+}
+
+function secret(value: string | undefined): Secret | undefined {
+  return value === undefined ? undefined : new Secret(value);
+}
+
+function defaultSender(publicUrl: string): string {
+  const host = new URL(publicUrl).hostname;
+  return `Poort <no-reply@${isAddress(host) ? 'localhost' : host}>`;
+}
+
+function defaultDemoPort(httpPort: number): number {
+  // Port 0 means any free one, for both.
+  if (httpPort === 0) {
+    return 0;
+  }
+  return httpPort + 100 <= 65_535 ? httpPort + 100 : httpPort - 100;
+}
+
+function isAddress(host: string): boolean {
+  return isIP(host) !== 0 || host.startsWith('[');
+}
+
+/** Two doors on one port: the second would fail to listen, minutes later and with a worse message. */
+function portFaults(config: Config, refusedVariables: ReadonlySet<string>): readonly SettingsFault[] {
+  const all = [
+    ['POORT_PORT', config.http.port],
+    ['POORT_GRPC_PORT', config.grpc.port],
+    ['POORT_METRICS_PORT', config.metricsPort],
+  ] as const;
+  const doors = all.filter(([setting]) => !refusedVariables.has(setting));
+  return doors.flatMap(([setting, port], index) => {
+    const other = doors.slice(0, index).find(([, earlier]) => earlier === port);
+    return port === 0 || other === undefined
+      ? []
+      : [
+          {
+            setting,
+            problem: `${port} is the port of ${other[0]} already`,
+            fix: `Set ${setting} to another port, or to 0.`,
+          },
+        ];
+  });
+}
+
+function generalWarnings(
+  config: Config,
+  environment: Environment,
+  given: ReadonlyMap<SettingName, GivenValue>,
+): readonly string[] {
+  const warnings: string[] = [];
+  const { publicUrl } = config.http;
+  const host = new URL(publicUrl).hostname;
+  const isLoopback = host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || /^127\./.test(host);
+  if (environment['NODE_ENV'] === 'production' && !given.has('env')) {
+    warnings.push(
+      'NODE_ENV is production but POORT_ENV is not given: this is a development server; set POORT_ENV=production',
+    );
+  }
+  if (config.http.port === 0 && !given.has('http.public_url')) {
+    warnings.push('POORT_PORT is 0 and POORT_PUBLIC_URL is not given: every issuer and link will name port 0');
+  }
+  if (publicUrl.startsWith('http:') && !isLoopback) {
+    warnings.push(
+      `POORT_PUBLIC_URL is ${publicUrl}: plain http beyond this machine, where passwords can be read on the way`,
+    );
+  }
+  if (isAddress(host)) {
+    warnings.push(`POORT_PUBLIC_URL is ${publicUrl}: passkeys need a host name there; on this machine use localhost`);
+  }
+  if (config.http.trustedProxies.some((network) => network.endsWith('/0'))) {
+    warnings.push('POORT_TRUSTED_PROXIES trusts every address: whoever connects can pretend to be anyone');
+  }
+  if (config.env !== 'production' && config.databaseUrl !== undefined && !given.has('master_key')) {
+    warnings.push(
+      `POORT_DATABASE_URL is given but POORT_MASTER_KEY is not: keys in that database are sealed with the generated key in ${config.dataDirectory}, and no other machine can open them`,
+    );
+  }
+  return [...warnings, ...lifetimeWarnings(config)];
+}
+
+function lifetimeWarnings({ lifetimes }: Config): readonly string[] {
+  const { session, refreshToken } = lifetimes;
+  const { absoluteSeconds } = refreshToken;
+  const pairs = [
+    ['lifetimes.session.idle_seconds', session.idleSeconds, session.absoluteSeconds, ''],
+    ['lifetimes.refresh_token.idle_seconds', refreshToken.idleSeconds, absoluteSeconds.web, ' of web clients'],
+    ['lifetimes.refresh_token.idle_seconds', refreshToken.idleSeconds, absoluteSeconds.spa, ' of spa clients'],
+    ['lifetimes.refresh_token.idle_seconds', refreshToken.idleSeconds, absoluteSeconds.native, ' of native clients'],
+    [
+      'lifetimes.refresh_token.device_idle_seconds',
+      refreshToken.deviceIdleSeconds,
+      absoluteSeconds.device,
+      ' of devices',
+    ],
+  ] as const;
+  return pairs.flatMap(([name, idle, absolute, whose]) =>
+    idle <= absolute
+      ? []
+      : [`${name} (${idle}) is longer than the absolute limit${whose} (${absolute}), which decides`],
+  );
+}
+
+function effectiveSettings(
+  config: Config,
+  given: ReadonlyMap<SettingName, GivenValue>,
+  isGenerated: boolean,
+): readonly EffectiveSetting[] {
+  const shown = shownValues(config);
+  return settings.map(([name, definition]) => ({
+    name: definition.variable ?? name,
+    value: shown[name] ?? 'none',
+    source: given.get(name)?.source ?? (name === 'master_key' && isGenerated ? 'generated' : 'default'),
+  }));
+}
+
+/** Every setting as an operator may see it. Typed by the table, so that a new setting cannot be forgotten here. */
+function shownValues(config: Config): Readonly<Record<SettingName, string | undefined>> {
+  const { http, lifetimes, signIn, passwordHashing } = config;
+  const { session, refreshToken } = lifetimes;
+  return {
+    env: config.env,
+    'http.port': String(http.port),
+    'http.host': http.host,
+    'http.public_url': http.publicUrl,
+    'http.trusted_proxies': shownList(http.trustedProxies),
+    'http.body_limit_bytes': String(http.bodyLimitBytes),
+    'http.drain_seconds': String(http.drainSeconds),
+    data_directory: config.dataDirectory,
+    database_url: maskedUrl(config.databaseUrl),
+    redis_url: maskedUrl(config.redisUrl),
+    master_key: shownList(config.masterKeys.map(String)),
+    'mail.smtp_url': maskedUrl(config.mail.smtpUrl),
+    'mail.from': config.mail.from,
+    'grpc.port': String(config.grpc.port),
+    'grpc.host': config.grpc.host,
+    metrics_port: String(config.metricsPort),
+    processes: String(config.processes),
+    egress_allow: shownList(config.egressAllow),
+    'log.level': config.log.level,
+    'log.format': config.log.format,
+    sentry_dsn: maskedUrl(config.sentryDsn, { hideUserName: true }),
+    otlp_endpoint: config.otlpEndpoint,
+    'demo.enabled': config.demo.enabled ? 'on' : 'off',
+    'demo.port': String(config.demo.port),
+    'lifetimes.access_token_seconds': String(lifetimes.accessTokenSeconds),
+    'lifetimes.id_token_seconds': String(lifetimes.idTokenSeconds),
+    'lifetimes.authorization_code_seconds': String(lifetimes.authorizationCodeSeconds),
+    'lifetimes.interaction_seconds': String(lifetimes.interactionSeconds),
+    'lifetimes.par_seconds': String(lifetimes.parSeconds),
+    'lifetimes.session.idle_seconds': String(session.idleSeconds),
+    'lifetimes.session.absolute_seconds': String(session.absoluteSeconds),
+    'lifetimes.refresh_token.idle_seconds': String(refreshToken.idleSeconds),
+    'lifetimes.refresh_token.device_idle_seconds': String(refreshToken.deviceIdleSeconds),
+    'lifetimes.refresh_token.absolute_seconds.web': String(refreshToken.absoluteSeconds.web),
+    'lifetimes.refresh_token.absolute_seconds.spa': String(refreshToken.absoluteSeconds.spa),
+    'lifetimes.refresh_token.absolute_seconds.native': String(refreshToken.absoluteSeconds.native),
+    'lifetimes.refresh_token.absolute_seconds.device': String(refreshToken.absoluteSeconds.device),
+    'sign_in.window_seconds': String(signIn.windowSeconds),
+    'sign_in.maximum_per_identifier_and_address': String(signIn.maximumPerIdentifierAndAddress),
+    'sign_in.maximum_per_identifier': String(signIn.maximumPerIdentifier),
+    'sign_in.maximum_per_address': String(signIn.maximumPerAddress),
+    'password_hashing.memory_kibibytes': String(passwordHashing.memoryKibibytes),
+    'password_hashing.passes': String(passwordHashing.passes),
+    'password_hashing.lanes': String(passwordHashing.lanes),
+    'password_hashing.queue_length': String(passwordHashing.queueLength),
+    'password_hashing.concurrency': passwordHashing.concurrency?.toString(),
+  };
+}
+
+function shownList(items: readonly string[]): string | undefined {
+  return items.length === 0 ? undefined : items.join(', ');
+}
+
+/** Scheme, user, host, port and path stay; the password goes, and the query, where libpq takes a password as well. */
+function maskedUrl(value: Secret | undefined, options: { readonly hideUserName?: true } = {}): string | undefined {
+  if (value === undefined) {
+    return undefined;
+  }
+  const url = new URL(value.reveal());
+  const userName = options.hideUserName === true && url.username !== '' ? '***' : url.username;
+  const credentials = `${userName}${url.password === '' ? '' : ':***'}`;
+  return `${url.protocol}//${credentials === '' ? '' : `${credentials}@`}${url.host}${url.pathname}${url.search === '' ? '' : '?***'}`;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    Object.values(value).forEach(deepFreeze);
+    Object.freeze(value);
+  }
+  return value;
+}
