@@ -1,0 +1,315 @@
+/**
+ * The cellar door: the only module that can get a connection to PostgreSQL. It hands out work that is already bound to one
+ * tenant (`tenant`), or the few things the platform may do without one (`platform`). It knows no table.
+ *
+ * Three kinds of connections, each for a measured reason (docs/decisions/0004): a few shared, pipelined ones for reads; an
+ * exclusive pool for durable writes, where a commit that waits for the disk must not hold up anyone else; one that listens.
+ */
+import pg from 'pg';
+import type { TenantId } from '#src/domain/tenant.ts';
+
+/** A named statement whose `$1` is always the tenant. Named, so that it is parsed once per connection. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface Transaction {
+  /** Runs one parametrised statement. Row level security is in force; nothing outside the tenant exists. */
+  query<Row extends object>(text: string, values?: readonly unknown[]): Promise<readonly Row[]>;
+}
+
+export interface TenantDatabase {
+  readonly tenantId: TenantId;
+  /** One round trip on a shared connection. Only for functions that change nothing; retried once when a connection broke. */
+  read<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
+  /** One round trip on an exclusive connection, durable when it resolves. Rejects with `LostRace` for SQLSTATE PT409. */
+  write<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
+  /** Several statements that happen together or not at all. */
+  transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result>;
+}
+
+export interface ChangeListener {
+  readonly onChange: (payload: string) => void;
+  /** Told whenever changes may have been missed: what was cached is worth nothing. */
+  readonly onInterrupted: () => void;
+}
+
+export interface Database {
+  tenant(tenantId: TenantId): TenantDatabase;
+  /** As `poort_platform`: sees tenants, and other tables only through functions made for it. */
+  readonly platform: {
+    query<Row extends object>(text: string, values?: readonly unknown[]): Promise<readonly Row[]>;
+  };
+  /** Listens for the announcements of migrations/0003; resolves once listening. Reconnects by itself. */
+  listen(listener: ChangeListener): Promise<void>;
+  /** False while announcements cannot be heard: caches must not be believed then. */
+  isListening(): boolean;
+  /** Round trips to PostgreSQL since the start. */
+  roundTrips(): number;
+  close(): Promise<void>;
+}
+
+/** A single-use value was already used by someone else: a refusal, never a fault. `kind` says which. */
+export class LostRace extends Error {
+  readonly kind: string;
+
+  constructor(kind: string, cause: unknown) {
+    super(`a ${kind} was already used`, { cause });
+    this.name = 'LostRace';
+    this.kind = kind;
+  }
+}
+
+export interface DatabaseOptions {
+  readonly appUrl: string;
+  readonly platformUrl: string;
+  readonly readConnections?: number;
+  readonly writeConnections?: number;
+  readonly statementTimeoutMilliseconds?: number;
+  /** Faults of idle connections, which no caller waits for. */
+  readonly onFault: (fault: unknown) => void;
+}
+
+const raceLost = 'PT409';
+const changesChannel = 'poort_changes';
+const reconnectMilliseconds = 250;
+
+/** Opens the pools lazily: nothing is connected before the first statement. */
+export function openDatabase(options: DatabaseOptions): Database {
+  const common = {
+    pipeline: true,
+    keepAlive: true,
+    application_name: 'poort',
+    statement_timeout: options.statementTimeoutMilliseconds ?? 5_000,
+    idle_in_transaction_session_timeout: 10_000,
+    connectionTimeoutMillis: 5_000,
+  };
+  const app = { ...common, connectionString: options.appUrl };
+  let roundTrips = 0;
+  const count = (): void => {
+    roundTrips += 1;
+  };
+
+  const readers = new SharedConnections(app, options.readConnections ?? 2, options.onFault);
+  const writers = new pg.Pool({ ...app, max: options.writeConnections ?? 10, idleTimeoutMillis: 30_000 });
+  const platform = new pg.Pool({ ...common, connectionString: options.platformUrl, max: 2, idleTimeoutMillis: 10_000 });
+  for (const pool of [writers, platform]) pool.on('error', options.onFault);
+  const changes = new ChangesConnection(app, options.onFault);
+
+  async function onWriter<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+    const client = await writers.connect();
+    let broken: Error | undefined;
+    try {
+      return await work(client);
+    } catch (fault) {
+      if (isConnectionFault(fault)) broken = fault;
+      throw translate(fault);
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  return {
+    tenant: (tenantId) => ({
+      tenantId,
+
+      async read<Row extends object>(statement: Statement, values: readonly unknown[]) {
+        const query = { name: statement.name, text: statement.text, values: [tenantId, ...values] };
+        count();
+        try {
+          return (await readers.query<Row>(query)).rows;
+        } catch (fault) {
+          if (!isConnectionFault(fault)) throw fault;
+          count();
+          return (await readers.query<Row>(query)).rows;
+        }
+      },
+
+      async write<Row extends object>(statement: Statement, values: readonly unknown[]) {
+        count();
+        return onWriter(async (client) => {
+          const query = { name: statement.name, text: statement.text, values: [tenantId, ...values] };
+          return (await client.query<Row>(query)).rows;
+        });
+      },
+
+      transaction: (work) =>
+        onWriter(async (client) => {
+          // Sent together with the first statement's wait: begin and tenant cost one round trip, and if either fails every
+          // later statement fails with it.
+          const begun = Promise.all([
+            client.query('begin'),
+            client.query("select set_config('app.tenant_id', $1, true)", [tenantId]),
+          ]);
+          count();
+          try {
+            await begun;
+            const result = await work({
+              async query<Row extends object>(text: string, values: readonly unknown[] = []) {
+                count();
+                return (await client.query<Row>(text, [...values])).rows;
+              },
+            });
+            count();
+            await client.query('commit');
+            return result;
+          } catch (fault) {
+            if (!isConnectionFault(fault)) await client.query('rollback');
+            throw fault;
+          }
+        }),
+    }),
+
+    platform: {
+      async query<Row extends object>(text: string, values: readonly unknown[] = []) {
+        count();
+        return (await platform.query<Row>(text, [...values])).rows;
+      },
+    },
+
+    listen: (listener) => changes.listen(listener),
+    isListening: () => changes.listening,
+    roundTrips: () => roundTrips,
+
+    async close() {
+      await Promise.all([changes.close(), readers.close(), writers.end(), platform.end()]);
+    },
+  };
+}
+
+type ConnectionOptions = pg.ClientConfig;
+
+interface Slot {
+  client?: pg.Client | undefined;
+  connecting?: Promise<pg.Client> | undefined;
+}
+
+/** A few connections that all requests share: their statements travel in one pipeline and fewer wake-ups are needed. */
+class SharedConnections {
+  readonly #options: ConnectionOptions;
+  readonly #onFault: (fault: unknown) => void;
+  readonly #slots: readonly Slot[];
+  #next = 0;
+  #closed = false;
+
+  constructor(options: ConnectionOptions, size: number, onFault: (fault: unknown) => void) {
+    this.#options = options;
+    this.#onFault = onFault;
+    this.#slots = Array.from({ length: size }, () => ({}));
+  }
+
+  async query<Row extends object>(query: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
+    this.#next = (this.#next + 1) % this.#slots.length;
+    const slot = this.#slots[this.#next];
+    if (slot === undefined) throw new Error('there are no shared connections');
+    const client = slot.client ?? (await this.#connect(slot));
+    return client.query<Row>(query);
+  }
+
+  #connect(slot: Slot): Promise<pg.Client> {
+    if (this.#closed) return Promise.reject(new Error('the database is closed'));
+    slot.connecting ??= (async () => {
+      const client = new pg.Client(this.#options);
+      const gone = (fault?: unknown): void => {
+        if (slot.client === client) slot.client = undefined;
+        if (fault !== undefined && !this.#closed) this.#onFault(fault);
+      };
+      client.on('error', gone);
+      client.on('end', () => gone());
+      try {
+        await client.connect();
+        slot.client = client;
+        return client;
+      } finally {
+        slot.connecting = undefined;
+      }
+    })();
+    return slot.connecting;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(
+      this.#slots.map(async (slot) => {
+        await slot.connecting?.catch(() => undefined);
+        await slot.client?.end();
+      }),
+    );
+  }
+}
+
+/** The one connection that hears of changes; while it is away, `listening` is false and everyone must look for themselves. */
+class ChangesConnection {
+  readonly #options: ConnectionOptions;
+  readonly #onFault: (fault: unknown) => void;
+  #client: pg.Client | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #listener: ChangeListener | undefined;
+  #closed = false;
+  listening = false;
+
+  constructor(options: ConnectionOptions, onFault: (fault: unknown) => void) {
+    this.#options = { ...options, pipeline: false, statement_timeout: 0 };
+    this.#onFault = onFault;
+  }
+
+  async listen(listener: ChangeListener): Promise<void> {
+    this.#listener = listener;
+    await this.#connect();
+  }
+
+  async #connect(): Promise<void> {
+    const client = new pg.Client(this.#options);
+    client.on('notification', (message) => this.#listener?.onChange(message.payload ?? ''));
+    client.on('error', (fault) => this.#lost(client, fault));
+    client.on('end', () => this.#lost(client));
+    await client.connect();
+    await client.query(`listen ${changesChannel}`);
+    this.#client = client;
+    this.#listener?.onInterrupted();
+    this.listening = true;
+  }
+
+  #lost(client: pg.Client, fault?: unknown): void {
+    if (this.#closed || this.#client !== client) return;
+    this.#client = undefined;
+    this.listening = false;
+    this.#listener?.onInterrupted();
+    if (fault !== undefined) this.#onFault(fault);
+    this.#reconnect();
+  }
+
+  #reconnect(): void {
+    this.#retry = setTimeout(() => {
+      if (this.#closed) return;
+      this.#connect().catch((fault: unknown) => {
+        this.#onFault(fault);
+        this.#reconnect();
+      });
+    }, reconnectMilliseconds);
+    this.#retry.unref();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.listening = false;
+    clearTimeout(this.#retry);
+    await this.#client?.end();
+  }
+}
+
+function isConnectionFault(fault: unknown): fault is Error {
+  if (!(fault instanceof Error)) return false;
+  const code = 'code' in fault && typeof fault.code === 'string' ? fault.code : '';
+  return (
+    ['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', '57P01', '57P02', '57P03'].includes(code) ||
+    code.startsWith('08') ||
+    /^(Connection terminated|Client has encountered a connection error|Client was closed)/.test(fault.message)
+  );
+}
+
+function translate(fault: unknown): unknown {
+  if (!(fault instanceof pg.DatabaseError) || fault.code !== raceLost) return fault;
+  return new LostRace(fault.detail ?? 'value', fault);
+}

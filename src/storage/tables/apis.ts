@@ -1,0 +1,42 @@
+/** The table `apis`: resource servers (RFC 8707) with their audience, scopes and token format. */
+import type { TenantId } from '#src/domain/tenant.ts';
+import type { Transaction } from '../database.ts';
+
+export interface ApiScope {
+  readonly name: string;
+  readonly description: string;
+}
+
+export interface ApiRow {
+  readonly audience: string;
+  readonly token_format: 'jwt' | 'opaque';
+  readonly signing_alg: 'ES256' | 'RS256' | 'EdDSA';
+  readonly scopes: readonly ApiScope[];
+}
+
+/** False when the audience is registered already. */
+export async function insertApi(
+  transaction: Transaction,
+  api: {
+    tenantId: TenantId;
+    audience: string;
+    tokenFormat: ApiRow['token_format'];
+    signingAlg: ApiRow['signing_alg'];
+    scopes: readonly ApiScope[];
+    now: Date;
+  },
+): Promise<boolean> {
+  const rows = await transaction.query(
+    `insert into apis (tenant_id, audience, token_format, signing_alg, scopes, created_at)
+     values ($1, $2, $3, $4, $5, $6) on conflict do nothing returning audience`,
+    [api.tenantId, api.audience, api.tokenFormat, api.signingAlg, JSON.stringify(api.scopes), api.now],
+  );
+  return rows.length === 1;
+}
+
+export async function listApis(transaction: Transaction, tenantId: TenantId): Promise<readonly ApiRow[]> {
+  return transaction.query<ApiRow>(
+    'select audience, token_format, signing_alg, scopes from apis where tenant_id = $1 order by audience limit 1000',
+    [tenantId],
+  );
+}

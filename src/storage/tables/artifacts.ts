@@ -1,0 +1,84 @@
+/** The table `artifacts`: what the engine keeps. Rows are asked for by hash and changed by `artifacts_commit` only. */
+import type { TenantDatabase } from '../database.ts';
+import type { EventRow } from '../event_log.ts';
+
+export type Payload = Readonly<Record<string, unknown>>;
+
+export interface ArtifactRow {
+  readonly payload: Payload;
+  readonly consumed_at: Date | null;
+  readonly grant_hash: Buffer | null;
+  readonly grant_payload: Payload | null;
+  readonly session_hash: Buffer | null;
+  readonly session_payload: Payload | null;
+}
+
+/** One change; hashes are hexadecimal, instants ISO 8601. See `artifacts_commit` in migrations/0005 for what each does. */
+export type ArtifactOperation =
+  | ({ readonly do: 'insert' | 'upsert' } & StoredArtifact)
+  | {
+      readonly do: 'unique';
+      readonly kind: string;
+      readonly id: string;
+      readonly payload: Payload;
+      readonly expires_at: string;
+    }
+  | { readonly do: 'consume' | 'destroy'; readonly kind: string; readonly id: string }
+  | { readonly do: 'tombstone'; readonly kind: string; readonly id: string; readonly expires_at: string }
+  | { readonly do: 'revoke'; readonly kind: string | undefined; readonly grant_id: string };
+
+export interface StoredArtifact {
+  readonly kind: string;
+  readonly id: string;
+  readonly payload: Payload;
+  readonly account_id: string | undefined;
+  readonly client_id: string | undefined;
+  readonly grant_id: string | undefined;
+  readonly session_uid: string | undefined;
+  readonly user_code: string | undefined;
+  readonly expires_at: string;
+}
+
+const find = { name: 'artifact_find', text: 'select * from artifact_find($1, $2, $3)' } as const;
+const findByUid = { name: 'session_find_by_uid', text: 'select * from session_find_by_uid($1, $2)' } as const;
+const findByUserCode = {
+  name: 'artifact_find_by_user_code',
+  text: 'select * from artifact_find_by_user_code($1, $2)',
+} as const;
+const commit = { name: 'artifacts_commit', text: 'select artifacts_commit($1, $2, $3, $4)' } as const;
+const tombstone = { name: 'interaction_tombstone', text: 'select * from interaction_tombstone($1, $2)' } as const;
+
+export async function findArtifact(
+  tenant: TenantDatabase,
+  { kind, idHash }: { kind: string; idHash: Buffer },
+): Promise<ArtifactRow | undefined> {
+  return (await tenant.read<ArtifactRow>(find, [kind, idHash]))[0];
+}
+
+export async function findSessionByUid(
+  tenant: TenantDatabase,
+  sessionUid: string,
+): Promise<{ id_hash: Buffer; payload: Payload } | undefined> {
+  return (await tenant.read<{ id_hash: Buffer; payload: Payload }>(findByUid, [sessionUid]))[0];
+}
+
+export async function findArtifactByUserCode(
+  tenant: TenantDatabase,
+  userCodeHash: Buffer,
+): Promise<{ id_hash: Buffer; payload: Payload; consumed_at: Date | null } | undefined> {
+  type Row = { id_hash: Buffer; payload: Payload; consumed_at: Date | null };
+  return (await tenant.read<Row>(findByUserCode, [userCodeHash]))[0];
+}
+
+/** The client of an interaction that is over, so that the page about it can lead back. */
+export async function findInteractionTombstone(tenant: TenantDatabase, idHash: Buffer): Promise<string | undefined> {
+  return (await tenant.read<{ client_id: string | null }>(tombstone, [idHash]))[0]?.client_id ?? undefined;
+}
+
+/** All of it or nothing, durable when it resolves. Rejects with `LostRace` when a single-use value was already used. */
+export async function commitArtifacts(
+  tenant: TenantDatabase,
+  { operations, events, now }: { operations: readonly ArtifactOperation[]; events: readonly EventRow[]; now: Date },
+): Promise<void> {
+  await tenant.write(commit, [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)]);
+}

@@ -1,0 +1,151 @@
+/** The tables `clients` and `client_secrets`. A secret is known only as its SHA-256; two of them can be live at once. */
+import type { ClientType, TokenEndpointAuthMethod } from '#src/domain/client.ts';
+import type { TenantId } from '#src/domain/tenant.ts';
+import type { TenantDatabase, Transaction } from '../database.ts';
+
+/** An enabled client as the engine needs it. */
+export interface ClientRow {
+  readonly client_id: string;
+  readonly name: string;
+  readonly type: ClientType;
+  readonly first_party: boolean;
+  readonly redirect_uris: readonly string[];
+  readonly post_logout_redirect_uris: readonly string[];
+  readonly backchannel_logout_uri: string | null;
+  readonly scopes: readonly string[];
+  readonly audiences: readonly string[];
+  readonly token_endpoint_auth_method: TokenEndpointAuthMethod;
+  readonly jwks: { readonly keys: readonly Record<string, unknown>[] } | null;
+  /** SHA-256, hexadecimal. */
+  readonly secret_hashes: readonly string[];
+}
+
+export interface ClientListRow {
+  readonly client_id: string;
+  readonly name: string;
+  readonly type: ClientType;
+  readonly status: 'active' | 'disabled';
+  readonly first_party: boolean;
+  readonly redirect_uris: readonly string[];
+  readonly post_logout_redirect_uris: readonly string[];
+  readonly backchannel_logout_uri: string | null;
+  readonly scopes: readonly string[];
+  readonly audiences: readonly string[];
+  readonly token_endpoint_auth_method: string;
+  readonly live_secrets: number;
+  readonly created_at: Date;
+}
+
+const clientRead = { name: 'client_read', text: 'select * from client_read($1, $2)' } as const;
+
+/** Undefined when there is no such client in this tenant or it is disabled. */
+export async function readClient(tenant: TenantDatabase, clientId: string): Promise<ClientRow | undefined> {
+  return (await tenant.read<ClientRow>(clientRead, [clientId]))[0];
+}
+
+export interface NewClientRow {
+  readonly tenantId: TenantId;
+  readonly clientId: string;
+  readonly name: string;
+  readonly type: ClientType;
+  readonly firstParty: boolean;
+  readonly redirectUris: readonly string[];
+  readonly postLogoutRedirectUris: readonly string[];
+  readonly backchannelLogoutUri: string | undefined;
+  readonly scopes: readonly string[];
+  readonly audiences: readonly string[];
+  readonly tokenEndpointAuthMethod: string;
+  readonly jwks: { readonly keys: readonly object[] } | undefined;
+  readonly now: Date;
+}
+
+export async function insertClient(transaction: Transaction, client: NewClientRow): Promise<void> {
+  await transaction.query(
+    `insert into clients (tenant_id, client_id, name, type, first_party, redirect_uris, post_logout_redirect_uris,
+                          backchannel_logout_uri, scopes, audiences, token_endpoint_auth_method, jwks, created_at, updated_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)`,
+    [
+      client.tenantId,
+      client.clientId,
+      client.name,
+      client.type,
+      client.firstParty,
+      client.redirectUris,
+      client.postLogoutRedirectUris,
+      client.backchannelLogoutUri ?? null,
+      client.scopes,
+      client.audiences,
+      client.tokenEndpointAuthMethod,
+      client.jwks === undefined ? null : JSON.stringify(client.jwks),
+      client.now,
+    ],
+  );
+}
+
+/** Puts a new secret into the free slot, or into the one that has been there longest: the other one stays valid. */
+export async function insertClientSecret(
+  transaction: Transaction,
+  secret: { tenantId: TenantId; clientId: string; secretHash: Buffer; now: Date },
+): Promise<void> {
+  await transaction.query(
+    `insert into client_secrets as s (tenant_id, client_id, slot, secret_hash, created_at)
+     values ($1, $2, coalesce(
+       (select slot from unnest('{1,2}'::smallint[]) slot where not exists (
+          select from client_secrets t where t.tenant_id = $1 and t.client_id = $2 and t.slot = slot) order by slot limit 1),
+       (select t.slot from client_secrets t where t.tenant_id = $1 and t.client_id = $2 order by t.created_at, t.slot limit 1)),
+       $3, $4)
+     on conflict (tenant_id, client_id, slot) do update set secret_hash = excluded.secret_hash, created_at = excluded.created_at`,
+    [secret.tenantId, secret.clientId, secret.secretHash, secret.now],
+  );
+}
+
+const listColumns = `c.client_id, c.name, c.type, c.status, c.first_party, c.redirect_uris, c.post_logout_redirect_uris,
+  c.backchannel_logout_uri, c.scopes, c.audiences, c.token_endpoint_auth_method, c.created_at,
+  (select count(*)::int from client_secrets s where s.tenant_id = c.tenant_id and s.client_id = c.client_id) as live_secrets`;
+
+export async function listClients(transaction: Transaction, tenantId: TenantId): Promise<readonly ClientListRow[]> {
+  return transaction.query<ClientListRow>(
+    `select ${listColumns} from clients c where c.tenant_id = $1 order by c.created_at, c.client_id limit 10000`,
+    [tenantId],
+  );
+}
+
+export async function findClient(
+  transaction: Transaction,
+  client: { tenantId: TenantId; clientId: string },
+): Promise<ClientListRow | undefined> {
+  const rows = await transaction.query<ClientListRow>(
+    `select ${listColumns} from clients c where c.tenant_id = $1 and c.client_id = $2 for update of c`,
+    [client.tenantId, client.clientId],
+  );
+  return rows[0];
+}
+
+/** False when the client is not there or had that status already. */
+export async function updateClientStatus(
+  transaction: Transaction,
+  change: { tenantId: TenantId; clientId: string; status: 'active' | 'disabled'; now: Date },
+): Promise<boolean> {
+  const rows = await transaction.query(
+    `update clients set status = $3, updated_at = $4 where tenant_id = $1 and client_id = $2 and status <> $3 returning client_id`,
+    [change.tenantId, change.clientId, change.status, change.now],
+  );
+  return rows.length === 1;
+}
+
+export async function updateRedirectUris(
+  transaction: Transaction,
+  change: {
+    tenantId: TenantId;
+    clientId: string;
+    redirectUris: readonly string[];
+    postLogoutRedirectUris: readonly string[];
+    now: Date;
+  },
+): Promise<void> {
+  await transaction.query(
+    `update clients set redirect_uris = $3, post_logout_redirect_uris = $4, updated_at = $5
+      where tenant_id = $1 and client_id = $2 and (redirect_uris <> $3 or post_logout_redirect_uris <> $4)`,
+    [change.tenantId, change.clientId, change.redirectUris, change.postLogoutRedirectUris, change.now],
+  );
+}

@@ -1,0 +1,191 @@
+/**
+ * The tables `users`, `memberships` and `membership_roles`: one global identity, seen by a tenant only through a membership.
+ * Look-ups use the canonical address, a plain text column (see migrations/0002).
+ */
+import type { TenantId } from '#src/domain/tenant.ts';
+import type { UserId } from '#src/domain/user.ts';
+import type { Database, TenantDatabase, Transaction } from '../database.ts';
+
+/** A living member with everything claims are made of. */
+export interface AccountRow {
+  readonly id: UserId;
+  readonly email: string;
+  readonly email_verified: boolean;
+  readonly given_name: string | null;
+  readonly family_name: string | null;
+  readonly locale: 'nl' | 'en' | null;
+  readonly updated_at: Date;
+  readonly roles: readonly string[];
+  readonly permissions: readonly string[];
+}
+
+export interface SignInCandidateRow {
+  readonly id: UserId;
+  readonly password_hash: string | null;
+  readonly email_verified: boolean;
+  readonly locale: 'nl' | 'en' | null;
+  /** The person and the membership are both enabled. */
+  readonly active: boolean;
+}
+
+export interface MemberRow {
+  readonly id: UserId;
+  readonly email: string;
+  readonly email_verified: boolean;
+  readonly given_name: string | null;
+  readonly family_name: string | null;
+  readonly user_status: 'active' | 'disabled';
+  readonly membership_status: 'active' | 'disabled';
+  readonly roles: readonly string[];
+  readonly last_sign_in_at: Date | null;
+  readonly created_at: Date;
+}
+
+const accountRead = { name: 'account_read', text: 'select * from account_read($1, $2)' } as const;
+const signInCandidate = { name: 'sign_in_candidate', text: 'select * from sign_in_candidate($1, $2)' } as const;
+
+/** Undefined when the person or the membership is gone or disabled. */
+export async function readAccount(tenant: TenantDatabase, userId: string): Promise<AccountRow | undefined> {
+  return (await tenant.read<AccountRow>(accountRead, [userId]))[0];
+}
+
+export async function readSignInCandidate(
+  tenant: TenantDatabase,
+  emailCanonical: string,
+): Promise<SignInCandidateRow | undefined> {
+  return (await tenant.read<SignInCandidateRow>(signInCandidate, [emailCanonical]))[0];
+}
+
+/** The id of a person of any tenant. Only for adding a membership: the answer is never shown to a tenant. */
+export async function findPersonOfInstallation(
+  database: Database,
+  emailCanonical: string,
+): Promise<UserId | undefined> {
+  const rows = await database.platform.query<{ id: UserId | null }>('select person_by_email($1) as id', [
+    emailCanonical,
+  ]);
+  return rows[0]?.id ?? undefined;
+}
+
+export interface NewPerson {
+  readonly id: UserId;
+  readonly email: string;
+  readonly emailCanonical: string;
+  readonly emailVerified: boolean;
+  readonly passwordHash: string | undefined;
+  readonly givenName?: string | undefined;
+  readonly familyName?: string | undefined;
+  readonly now: Date;
+}
+
+/** The person's membership must be there first, see migrations/0002. False when the address is taken meanwhile. */
+export async function insertPerson(transaction: Transaction, person: NewPerson): Promise<boolean> {
+  const rows = await transaction.query(
+    `insert into users (id, email, email_canonical, email_verified, password_hash, password_changed_at, given_name, family_name,
+                        created_at, updated_at)
+     values ($1, $2, $3, $4, $5, case when $5::text is null then null else $8::timestamptz end, $6, $7, $8, $8)
+     on conflict do nothing returning id`,
+    [
+      person.id,
+      person.email,
+      person.emailCanonical,
+      person.emailVerified,
+      person.passwordHash ?? null,
+      person.givenName ?? null,
+      person.familyName ?? null,
+      person.now,
+    ],
+  );
+  return rows.length === 1;
+}
+
+/** False when the person is a member already. */
+export async function insertMembership(
+  transaction: Transaction,
+  membership: { tenantId: TenantId; userId: UserId; now: Date },
+): Promise<boolean> {
+  const rows = await transaction.query(
+    'insert into memberships (tenant_id, user_id, created_at) values ($1, $2, $3) on conflict do nothing returning user_id',
+    [membership.tenantId, membership.userId, membership.now],
+  );
+  return rows.length === 1;
+}
+
+/** Returns the names that are no role of this tenant; assigns nothing when there is one. */
+export async function assignRoles(
+  transaction: Transaction,
+  assignment: { tenantId: TenantId; userId: UserId; roles: readonly string[] },
+): Promise<readonly string[]> {
+  const found = await transaction.query<{ id: string; name: string }>(
+    'select id, name from roles where tenant_id = $1 and name = any($2)',
+    [assignment.tenantId, assignment.roles],
+  );
+  const unknown = assignment.roles.filter((name) => !found.some((role) => role.name === name));
+  if (unknown.length > 0) return unknown;
+  await transaction.query(
+    `insert into membership_roles (tenant_id, user_id, role_id) select $1, $2, unnest($3::uuid[]) on conflict do nothing`,
+    [assignment.tenantId, assignment.userId, found.map((role) => role.id)],
+  );
+  return [];
+}
+
+/** Replaces an outdated hash, unless the password changed since it was read. */
+export async function replacePasswordHash(
+  transaction: Transaction,
+  change: { userId: UserId; from: string; to: string; now: Date },
+): Promise<void> {
+  await transaction.query('update users set password_hash = $3, updated_at = $4 where id = $1 and password_hash = $2', [
+    change.userId,
+    change.from,
+    change.to,
+    change.now,
+  ]);
+}
+
+export async function touchLastSignIn(
+  transaction: Transaction,
+  member: { tenantId: TenantId; userId: UserId; now: Date },
+): Promise<void> {
+  await transaction.query('update memberships set last_sign_in_at = $3 where tenant_id = $1 and user_id = $2', [
+    member.tenantId,
+    member.userId,
+    member.now,
+  ]);
+}
+
+/** False when the membership had that status already. */
+export async function updateMembershipStatus(
+  transaction: Transaction,
+  change: { tenantId: TenantId; userId: UserId; status: 'active' | 'disabled' },
+): Promise<boolean> {
+  const rows = await transaction.query(
+    'update memberships set status = $3 where tenant_id = $1 and user_id = $2 and status <> $3 returning user_id',
+    [change.tenantId, change.userId, change.status],
+  );
+  return rows.length === 1;
+}
+
+const memberColumns = `u.id, u.email::text as email, u.email_verified, u.given_name, u.family_name, u.status as user_status,
+  m.status as membership_status, m.last_sign_in_at, m.created_at,
+  array(select r.name from membership_roles mr join roles r on r.tenant_id = mr.tenant_id and r.id = mr.role_id
+         where mr.tenant_id = m.tenant_id and mr.user_id = m.user_id order by r.name) as roles`;
+
+export async function listMembers(transaction: Transaction, tenantId: TenantId): Promise<readonly MemberRow[]> {
+  return transaction.query<MemberRow>(
+    `select ${memberColumns} from memberships m join users u on u.id = m.user_id
+      where m.tenant_id = $1 order by u.email_canonical limit 10000`,
+    [tenantId],
+  );
+}
+
+export async function findMember(
+  transaction: Transaction,
+  member: { tenantId: TenantId; emailCanonical: string },
+): Promise<MemberRow | undefined> {
+  const rows = await transaction.query<MemberRow>(
+    `select ${memberColumns} from memberships m join users u on u.id = m.user_id
+      where m.tenant_id = $1 and u.email_canonical = $2`,
+    [member.tenantId, member.emailCanonical],
+  );
+  return rows[0];
+}

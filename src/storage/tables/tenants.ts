@@ -1,0 +1,50 @@
+/** The table `tenants`. Found by the platform before any tenant is known; written from inside the tenant itself. */
+import type { TenantId } from '#src/domain/tenant.ts';
+import type { Database, Transaction } from '../database.ts';
+
+export interface TenantRow {
+  readonly id: TenantId;
+  readonly slug: string;
+  readonly name: string;
+  readonly status: 'active' | 'suspended';
+  readonly domain: string | null;
+  readonly locale: 'nl' | 'en';
+  readonly created_at: Date;
+}
+
+const columns = 'id, slug, name, status, domain, locale, created_at';
+
+export async function findTenantBySlug(database: Database, slug: string): Promise<TenantRow | undefined> {
+  const rows = await database.platform.query<TenantRow>(`select ${columns} from tenants where slug = $1`, [slug]);
+  return rows[0];
+}
+
+export async function listTenants(database: Database): Promise<readonly TenantRow[]> {
+  return database.platform.query<TenantRow>(`select ${columns} from tenants order by slug limit 10000`);
+}
+
+/** False when the slug is taken. */
+export async function insertTenant(
+  transaction: Transaction,
+  tenant: { id: TenantId; slug: string; name: string; locale: 'nl' | 'en'; now: Date },
+): Promise<boolean> {
+  // `on conflict` would need to see the other tenant's row; the unique index is asked by writing.
+  const rows = await transaction.query(
+    `insert into tenants (id, slug, name, locale, created_at, updated_at) values ($1, $2, $3, $4, $5, $5)
+     on conflict do nothing returning id`,
+    [tenant.id, tenant.slug, tenant.name, tenant.locale, tenant.now],
+  );
+  return rows.length === 1;
+}
+
+/** False when it had that status already. */
+export async function updateTenantStatus(
+  transaction: Transaction,
+  change: { id: TenantId; status: TenantRow['status']; now: Date },
+): Promise<boolean> {
+  const rows = await transaction.query(
+    'update tenants set status = $2, updated_at = $3 where id = $1 and status <> $2 returning id',
+    [change.id, change.status, change.now],
+  );
+  return rows.length === 1;
+}
