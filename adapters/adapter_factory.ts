@@ -1,0 +1,21 @@
+/** Gives the engine an adapter for each of its models, bound to one tenant. */
+import type { Adapter } from 'oidc-provider';
+import type { TenantId } from '#src/domain/tenant.ts';
+import { type ArtifactModel, artifactModels, createArtifactsAdapter } from './artifacts_adapter.ts';
+import { type ClientsCache, createClientsAdapter } from './clients_adapter.ts';
+
+const known: ReadonlySet<string> = new Set(artifactModels);
+
+/** Throws for a model this version does not know: a new one must be thought about, not stored by accident. */
+export function createAdapter(
+  model: string,
+  { tenantId, clients }: { tenantId: TenantId; clients: ClientsCache },
+): Adapter {
+  if (model === 'Client') return createClientsAdapter(clients, tenantId);
+  if (!isArtifactModel(model)) throw new Error(`the engine asked for an unknown model: ${model}`);
+  return createArtifactsAdapter(model);
+}
+
+function isArtifactModel(model: string): model is ArtifactModel {
+  return known.has(model);
+}

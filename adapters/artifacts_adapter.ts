@@ -1,0 +1,200 @@
+/**
+ * The engine's storage port for everything but clients. Keys are SHA-256 of the value and no payload holds a value that opens
+ * anything (the four rules: docs/decisions/0005); the prefix of a value tells its kind, so that an adapter of another kind
+ * answers "none" without asking. It reads and writes through the request's unit of work and never on its own.
+ */
+import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider';
+import type { Payload, StoredArtifact } from '#src/storage/tables/artifacts.ts';
+import { currentUnitOfWork, type Found, hashOf } from './unit_of_work.ts';
+
+/** Every model of the engine that is kept in `artifacts`. */
+export const artifactModels = [
+  'Session',
+  'AccessToken',
+  'AuthorizationCode',
+  'RefreshToken',
+  'ClientCredentials',
+  'DeviceCode',
+  'InitialAccessToken',
+  'RegistrationAccessToken',
+  'Interaction',
+  'ReplayDetection',
+  'PushedAuthorizationRequest',
+  'Grant',
+  'BackchannelAuthenticationRequest',
+  'PreAuthorizedCode',
+] as const;
+
+export type ArtifactModel = (typeof artifactModels)[number];
+
+/** What opaque values start with (interface.md §6). */
+export const valuePrefixes: Partial<Record<ArtifactModel, string>> = {
+  AccessToken: 'at_',
+  ClientCredentials: 'at_',
+  RefreshToken: 'rt_',
+  AuthorizationCode: 'ac_',
+  DeviceCode: 'dc_',
+  InitialAccessToken: 'iat_',
+  RegistrationAccessToken: 'rat_',
+};
+
+/**
+ * A client's own access tokens live with the others: the engine asks both models for one value, and one read must answer.
+ */
+const storedKinds: Partial<Record<ArtifactModel, string>> = { ClientCredentials: 'AccessToken' };
+
+/** Written once and never changed but by `consume`; the others are saved again and again. */
+const writtenOnce: ReadonlySet<ArtifactModel> = new Set([
+  'AccessToken',
+  'AuthorizationCode',
+  'RefreshToken',
+  'ClientCredentials',
+  'PushedAuthorizationRequest',
+]);
+
+/** Where a reference taken from the table, instead of the value itself, is accepted: the engine's own continuations. */
+const referenceRoutes: Partial<Record<ArtifactModel, ReadonlySet<string>>> = {
+  DeviceCode: new Set(['device_resume', 'code_verification']),
+  PushedAuthorizationRequest: new Set(['resume']),
+};
+
+const referenceMark = '~';
+/** For what the engine saves without a lifetime; nothing it does today. */
+const longestSeconds = 365 * 24 * 60 * 60;
+const tombstoneSeconds = 24 * 60 * 60;
+/** What stands in a stored return address for the interaction's own identifier. */
+const ownIdentifier = '{uid}';
+
+export function createArtifactsAdapter(model: ArtifactModel): Adapter {
+  const kind = storedKinds[model] ?? model;
+  const prefix = valuePrefixes[model] ?? '';
+
+  return {
+    async upsert(id, payload, expiresInSeconds) {
+      const unit = currentUnitOfWork();
+      const expiresAt = new Date(unit.now.getTime() + (expiresInSeconds ?? longestSeconds) * 1000);
+      const artifact = toStored({ model, kind, id, payload, expiresAt });
+      unit.store(artifact, writtenOnce.has(model) && !isReference(id) ? 'insert' : 'upsert');
+    },
+
+    async find(id) {
+      if (isReference(id)) {
+        const route = Provider.ctx?.oidc.route ?? '';
+        if (referenceRoutes[model]?.has(route) !== true) return undefined;
+      } else if (!id.startsWith(prefix)) {
+        return undefined;
+      }
+      const found = await currentUnitOfWork().find(kind, keyOf(id));
+      if (found === undefined || (model === 'Interaction' && found.consumedAt !== undefined)) return undefined;
+      return toPayload(found, id);
+    },
+
+    async findByUid(uid) {
+      const found = await currentUnitOfWork().findSessionByUid(uid);
+      return found && toPayload(found, reference(found.idHash));
+    },
+
+    async findByUserCode(userCode) {
+      const found = await currentUnitOfWork().findByUserCode(userCode);
+      return found && { ...toPayload(found, reference(found.idHash)), userCode };
+    },
+
+    async consume(id) {
+      currentUnitOfWork().consume(kind, keyOf(id));
+    },
+
+    async destroy(id) {
+      const unit = currentUnitOfWork();
+      if (model === 'Interaction') unit.bury(kind, keyOf(id), tombstoneSeconds);
+      else unit.destroy(kind, keyOf(id));
+    },
+
+    async revokeByGrantId(grantId) {
+      currentUnitOfWork().revokeGrant(grantId, kind);
+    },
+  };
+}
+
+/**
+ * Whether this value (a `jti` of a client assertion or a DPoP proof) is used for the first time: one statement decides, at once
+ * and in a transaction of its own. The engine's own look-then-save lets parallel replays through; the Provider uses this instead.
+ */
+export async function isFirstUse({
+  issuer,
+  jti,
+  expiresAt,
+}: {
+  issuer: string;
+  jti: string;
+  expiresAt: Date;
+}): Promise<boolean> {
+  return currentUnitOfWork().claim('ReplayDetection', hashOf(`${issuer.length}:${issuer}${jti}`), expiresAt);
+}
+
+interface ToStore {
+  readonly model: ArtifactModel;
+  readonly kind: string;
+  readonly id: string;
+  readonly payload: AdapterPayload;
+  readonly expiresAt: Date;
+}
+
+function toStored({ model, kind, id, payload, expiresAt }: ToStore): StoredArtifact {
+  const { jti: _value, userCode, ...kept } = payload;
+  const clean: Payload = model === 'Interaction' ? cleanInteraction(id, kept) : kept;
+  return {
+    kind,
+    id: keyOf(id),
+    payload: clean,
+    account_id: payload.accountId ?? payload.session?.accountId,
+    client_id: payload.clientId ?? text(payload.params?.['client_id']),
+    grant_id:
+      model === 'Grant' || payload.grantId === undefined || model === 'Interaction'
+        ? undefined
+        : hashOf(payload.grantId),
+    session_uid: model === 'Session' ? payload.uid : text(payload['sessionUid']),
+    user_code: userCode === undefined ? undefined : hashOf(userCode),
+    expires_at: expiresAt.toISOString(),
+  };
+}
+
+/** An interaction would carry its own identifier, the session's and a device code in the clear: none of them is needed so. */
+function cleanInteraction(uid: string, payload: AdapterPayload): Payload {
+  const { session, deviceCode, parJti, returnTo, ...rest } = payload as AdapterPayload & Record<string, unknown>;
+  const { cookie: _sessionId, ...keptSession } = (session ?? {}) as Record<string, unknown>;
+  return {
+    ...rest,
+    ...(session === undefined ? {} : { session: keptSession }),
+    ...(typeof returnTo === 'string' ? { returnTo: returnTo.replaceAll(uid, ownIdentifier) } : {}),
+    ...(typeof deviceCode === 'string' ? { deviceCode: asReference(deviceCode) } : {}),
+    ...(typeof parJti === 'string' ? { parJti: asReference(parJti) } : {}),
+  };
+}
+
+function toPayload(found: Found, id: string): AdapterPayload {
+  const payload: AdapterPayload = structuredClone({ ...found.payload, jti: id });
+  if (found.consumedAt !== undefined) payload.consumed = Math.floor(found.consumedAt.getTime() / 1000);
+  if (typeof payload.returnTo === 'string') payload.returnTo = payload.returnTo.replaceAll(ownIdentifier, id);
+  return payload;
+}
+
+function isReference(id: string): boolean {
+  return id.startsWith(referenceMark);
+}
+
+/** A name for a stored artifact that opens nothing: the engine hands it back to save or consume what it found. */
+function reference(idHash: string): string {
+  return referenceMark + Buffer.from(idHash, 'hex').toString('base64url');
+}
+
+function asReference(id: string): string {
+  return isReference(id) ? id : reference(hashOf(id));
+}
+
+function keyOf(id: string): string {
+  return isReference(id) ? Buffer.from(id.slice(1), 'base64url').toString('hex') : hashOf(id);
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

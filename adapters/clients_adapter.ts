@@ -1,0 +1,98 @@
+/**
+ * The engine's storage port for clients: rows of `clients` as client metadata (RFC 7591 §2). Clients are asked for at every
+ * request and change rarely, so they are kept in the process and dropped the moment the database announces a change; while
+ * announcements cannot be heard, every look-up goes to the database.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Adapter, AdapterPayload } from 'oidc-provider';
+import { presetFor } from '#src/domain/client.ts';
+import type { TenantId } from '#src/domain/tenant.ts';
+import type { Database } from '#src/storage/database.ts';
+import { type ClientRow, readClient } from '#src/storage/tables/clients.ts';
+
+/** Metadata of ours, beside the registered ones; the Provider must name them as extra client metadata. */
+export const extraClientMetadata = [
+  'poort_type',
+  'poort_first_party',
+  'poort_audiences',
+  'poort_secret_hashes',
+  'poort_scopes',
+] as const;
+
+export interface ClientsCache {
+  /** Undefined for a client that is not there or disabled. Unknown clients are not remembered. */
+  find(tenantId: TenantId, clientId: string): Promise<AdapterPayload | undefined>;
+  forget(tenantId: string, clientId: string): void;
+  forgetAll(): void;
+}
+
+/** What this version of the engine serves; a client's type may allow more. */
+export interface EnabledFeatures {
+  readonly grantTypes: readonly string[];
+  readonly scopes: readonly string[];
+}
+
+const maximumClients = 5_000;
+
+export function createClientsCache(database: Database, enabled: EnabledFeatures): ClientsCache {
+  const known = new LRUCache<string, Promise<AdapterPayload | undefined>>({ max: maximumClients });
+  const keyOf = (tenantId: string, clientId: string): string => `${tenantId} ${clientId}`;
+
+  return {
+    find(tenantId, clientId) {
+      const key = keyOf(tenantId, clientId);
+      const remembered = database.isListening() ? known.get(key) : undefined;
+      if (remembered !== undefined) return remembered;
+      const reading = readClient(database.tenant(tenantId), clientId).then((row) => row && toMetadata(row, enabled));
+      known.set(key, reading);
+      reading.then(
+        (metadata) => metadata ?? known.delete(key),
+        () => known.delete(key),
+      );
+      return reading;
+    },
+    forget: (tenantId, clientId) => void known.delete(keyOf(tenantId, clientId)),
+    forgetAll: () => known.clear(),
+  };
+}
+
+export function createClientsAdapter(cache: ClientsCache, tenantId: TenantId): Adapter {
+  const readOnly = async (): Promise<never> => {
+    throw new Error('the engine does not write clients');
+  };
+  return {
+    find: (clientId) => cache.find(tenantId, clientId),
+    upsert: readOnly,
+    destroy: readOnly,
+    consume: readOnly,
+    findByUid: readOnly,
+    findByUserCode: readOnly,
+    revokeByGrantId: readOnly,
+  };
+}
+
+function toMetadata(row: ClientRow, enabled: EnabledFeatures): AdapterPayload {
+  const preset = presetFor(row.type);
+  const [firstHash] = row.secret_hashes;
+  const scope = row.scopes.filter((name) => enabled.scopes.includes(name)).join(' ');
+  return {
+    client_id: row.client_id,
+    client_name: row.name,
+    application_type: preset.applicationType,
+    grant_types: preset.grantTypes.filter((grantType) => enabled.grantTypes.includes(grantType)),
+    response_types: [...preset.responseTypes],
+    redirect_uris: [...row.redirect_uris],
+    post_logout_redirect_uris: [...row.post_logout_redirect_uris],
+    token_endpoint_auth_method: row.token_endpoint_auth_method,
+    // The engine wants a secret to be there; what is compared are the hashes below.
+    ...(firstHash === undefined ? {} : { client_secret: firstHash }),
+    ...(row.jwks === null ? {} : { jwks: { keys: [...row.jwks.keys] } }),
+    // The engine knows only scopes about the person; those of APIs it meets as the resource's (RFC 8707).
+    ...(scope === '' ? {} : { scope }),
+    poort_type: row.type,
+    poort_first_party: row.first_party,
+    poort_audiences: [...row.audiences],
+    poort_secret_hashes: [...row.secret_hashes],
+    poort_scopes: [...row.scopes],
+  };
+}

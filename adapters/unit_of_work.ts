@@ -1,0 +1,194 @@
+/**
+ * What one request reads and changes of the engine's artifacts. Reads are remembered for the request; changes wait and are
+ * committed together, with the events they caused, in one transaction and one round trip: a code is consumed, its tokens come
+ * into being and the event is written, or none of it. A lost race therefore leaves nothing half-done (docs/decisions/0006).
+ *
+ * The engine gives its adapters no context, so the unit travels in an AsyncLocalStorage: the only one of the product.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { hash } from 'node:crypto';
+import type { NewEvent } from '#src/domain/event.ts';
+import type { Clock } from '#src/foundation/clock.ts';
+import { LostRace, type TenantDatabase } from '#src/storage/database.ts';
+import { type EventRow, eventRow, type Origin } from '#src/storage/event_log.ts';
+import {
+  type ArtifactOperation,
+  commitArtifacts,
+  findArtifact,
+  findArtifactByUserCode,
+  findSessionByUid,
+  type Payload,
+  type StoredArtifact,
+} from '#src/storage/tables/artifacts.ts';
+
+/** A remembered artifact; `idHash` is hexadecimal. */
+export interface Found {
+  readonly idHash: string;
+  readonly payload: Payload;
+  readonly consumedAt: Date | undefined;
+}
+
+const current = new AsyncLocalStorage<UnitOfWork>();
+
+export class UnitOfWork {
+  readonly tenant: TenantDatabase;
+  readonly origin: Origin;
+  readonly #clock: Clock;
+  readonly #remembered = new Map<string, Promise<Found | undefined>>();
+  #operations: ArtifactOperation[] = [];
+  #events: EventRow[] = [];
+
+  constructor({ tenant, origin, clock }: { tenant: TenantDatabase; origin: Origin; clock: Clock }) {
+    this.tenant = tenant;
+    this.origin = origin;
+    this.#clock = clock;
+  }
+
+  /** Runs `work` so that the engine's adapters find this unit. Nothing is committed. */
+  run<Result>(work: () => Promise<Result>): Promise<Result> {
+    return current.run(this, work);
+  }
+
+  /** What was stored under this value, as this request has changed it. Dead accounts and clients have no artifacts. */
+  find(kind: string, idHash: string): Promise<Found | undefined> {
+    return this.#remember(kind, idHash, async () => {
+      const row = await findArtifact(this.tenant, { kind, idHash: Buffer.from(idHash, 'hex') });
+      if (row === undefined) return undefined;
+      // The grant and the session came along: the engine asks for them next.
+      if (row.grant_hash !== null) {
+        this.#learn('Grant', row.grant_hash.toString('hex'), row.grant_payload);
+      }
+      if (row.session_hash !== null && row.session_payload !== null) {
+        this.#learn('Session', row.session_hash.toString('hex'), row.session_payload);
+        const uid = row.session_payload['uid'];
+        if (typeof uid === 'string')
+          this.#remembered.set(`Session by uid:${uid}`, this.find('Session', row.session_hash.toString('hex')));
+      }
+      return { idHash, payload: row.payload, consumedAt: row.consumed_at ?? undefined };
+    });
+  }
+
+  findSessionByUid(uid: string): Promise<Found | undefined> {
+    return this.#remember('Session by uid', uid, async () => {
+      const row = await findSessionByUid(this.tenant, uid);
+      if (row === undefined) return undefined;
+      const idHash = row.id_hash.toString('hex');
+      this.#learn('Session', idHash, row.payload);
+      return { idHash, payload: row.payload, consumedAt: undefined };
+    });
+  }
+
+  async findByUserCode(userCode: string): Promise<Found | undefined> {
+    const row = await findArtifactByUserCode(this.tenant, Buffer.from(hashOf(userCode), 'hex'));
+    if (row === undefined) return undefined;
+    return { idHash: row.id_hash.toString('hex'), payload: row.payload, consumedAt: row.consumed_at ?? undefined };
+  }
+
+  store(artifact: StoredArtifact, how: 'insert' | 'upsert'): void {
+    const same = this.#operations.findIndex(
+      (operation) => operation.do === 'upsert' && operation.kind === artifact.kind && operation.id === artifact.id,
+    );
+    const operation: ArtifactOperation = { do: how, ...artifact };
+    // Saved twice in one request (the engine touches sessions): only the last state is written.
+    if (same >= 0) this.#operations[same] = operation;
+    else this.#operations.push(operation);
+    const consumedAt = undefined;
+    this.#remembered.set(
+      `${artifact.kind}:${artifact.id}`,
+      Promise.resolve({ idHash: artifact.id, payload: artifact.payload, consumedAt }),
+    );
+    if (artifact.kind === 'Session') this.#remembered.delete(`Session by uid:${artifact.session_uid}`);
+  }
+
+  /** The commit fails with `LostRace` unless this request is the first and only one to consume it. */
+  consume(kind: string, idHash: string): void {
+    this.#operations.push({ do: 'consume', kind, id: idHash });
+  }
+
+  destroy(kind: string, idHash: string): void {
+    this.#operations = this.#operations.filter(
+      (operation) =>
+        !(
+          (operation.do === 'upsert' || operation.do === 'insert') &&
+          operation.kind === kind &&
+          operation.id === idHash
+        ),
+    );
+    this.#operations.push({ do: 'destroy', kind, id: idHash });
+    this.#remembered.set(`${kind}:${idHash}`, Promise.resolve(undefined));
+  }
+
+  /** Ends an interaction but keeps for `seconds` which client it was for. */
+  bury(kind: string, idHash: string, seconds: number): void {
+    const until = new Date(this.#clock().getTime() + seconds * 1000);
+    this.#operations.push({ do: 'tombstone', kind, id: idHash, expires_at: until.toISOString() });
+    this.#remembered.set(`${kind}:${idHash}`, Promise.resolve(undefined));
+  }
+
+  /** Everything issued under a grant; with `kind`, only that kind. */
+  revokeGrant(grantId: string, kind?: string): void {
+    this.#operations.push({ do: 'revoke', kind, grant_id: hashOf(grantId) });
+  }
+
+  destroyGrant(grantId: string): void {
+    this.destroy('Grant', hashOf(grantId));
+  }
+
+  append(event: NewEvent): void {
+    this.#events.push(eventRow(event, this.origin, this.#clock()));
+  }
+
+  /** First come, first served, committed at once and on its own: false when it has been seen before. */
+  async claim(kind: string, idHash: string, expiresAt: Date): Promise<boolean> {
+    const operation = { do: 'unique', kind, id: idHash, payload: {}, expires_at: expiresAt.toISOString() } as const;
+    try {
+      await commitArtifacts(this.tenant, { operations: [operation], events: [], now: this.now });
+      return true;
+    } catch (fault) {
+      if (fault instanceof LostRace) return false;
+      throw fault;
+    }
+  }
+
+  get now(): Date {
+    return this.#clock();
+  }
+
+  /** Commits what has gathered; a unit may be committed several times. Rejects with `LostRace`, then nothing was written. */
+  async commit(): Promise<void> {
+    if (this.#operations.length === 0 && this.#events.length === 0) return;
+    const operations = this.#operations;
+    const events = this.#events;
+    this.#operations = [];
+    this.#events = [];
+    await commitArtifacts(this.tenant, { operations, events, now: this.#clock() });
+  }
+
+  #remember(kind: string, id: string, read: () => Promise<Found | undefined>): Promise<Found | undefined> {
+    const key = `${kind}:${id}`;
+    const known = this.#remembered.get(key);
+    if (known !== undefined) return known;
+    const reading = read();
+    this.#remembered.set(key, reading);
+    return reading;
+  }
+
+  #learn(kind: string, idHash: string, payload: Payload | null): void {
+    const key = `${kind}:${idHash}`;
+    if (this.#remembered.has(key)) return;
+    const found = payload === null ? undefined : { idHash, payload, consumedAt: undefined };
+    this.#remembered.set(key, Promise.resolve(found));
+  }
+}
+
+/** The unit of the request that is being served. Throws when there is none: an artifact is never touched outside of one. */
+export function currentUnitOfWork(): UnitOfWork {
+  const unit = current.getStore();
+  if (unit === undefined) throw new Error('an artifact was asked for outside of a unit of work');
+  return unit;
+}
+
+/** SHA-256, hexadecimal: how the database knows a value. */
+export function hashOf(value: string): string {
+  return hash('sha256', value);
+}

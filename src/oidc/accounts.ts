@@ -1,0 +1,88 @@
+/** People as the engine sees them: accounts of one tenant, their claims (OpenID Connect Core 1.0 §5) and what tokens say. */
+import { type Account, errors, type KoaContextWithOIDC } from 'oidc-provider';
+import { displayName } from '#src/domain/user.ts';
+import type { TenantDatabase } from '#src/storage/database.ts';
+import type { ApiRow } from '#src/storage/tables/apis.ts';
+import { type AccountRow, readAccount } from '#src/storage/tables/people.ts';
+import type { TenantRow } from '#src/storage/tables/tenants.ts';
+
+/** Which claims a scope opens. */
+export const claimsByScope = {
+  openid: ['sub', 'acr', 'amr', 'auth_time'],
+  profile: ['name', 'given_name', 'family_name', 'locale', 'updated_at'],
+  email: ['email', 'email_verified'],
+} as const;
+
+/** Scopes that are about the person and not about an API. */
+export const personScopes = ['openid', 'offline_access', 'profile', 'email'] as const;
+
+interface LoadedAccount extends Account {
+  readonly row: AccountRow;
+}
+
+/** Undefined for who is no living member of this tenant: the engine then refuses whatever was asked. */
+export async function findAccount(tenant: TenantDatabase, accountId: string): Promise<LoadedAccount | undefined> {
+  const row = await readAccount(tenant, accountId);
+  if (row === undefined) return undefined;
+  return { accountId: row.id, row, claims: async () => claimsOf(row) };
+}
+
+function claimsOf(row: AccountRow): { sub: string; [claim: string]: string | number | boolean | undefined } {
+  const givenName = row.given_name ?? undefined;
+  const familyName = row.family_name ?? undefined;
+  return {
+    sub: row.id,
+    email: row.email,
+    email_verified: row.email_verified,
+    name: displayName({ givenName, familyName }),
+    given_name: givenName,
+    family_name: familyName,
+    locale: row.locale ?? undefined,
+    updated_at: Math.floor(row.updated_at.getTime() / 1000),
+  };
+}
+
+/** What is asked of a token that is about to be issued. */
+interface TokenToBe {
+  readonly kind: string;
+  readonly accountId?: string;
+  readonly scope?: string | undefined;
+  readonly sid?: string | undefined;
+}
+
+/**
+ * The claims of interface.md §6 beyond RFC 9068's own. `permissions` holds those of the API the token is for, never more.
+ * Throws `InvalidScope` when a client asks, in its own name, for a scope it may not have: refused rather than left out,
+ * because a program does not read what it was given.
+ */
+export function extraTokenClaims(
+  ctx: KoaContextWithOIDC,
+  token: TokenToBe,
+  { tenant, api }: { tenant: TenantRow; api: ApiRow | undefined },
+): Record<string, unknown> {
+  const claims = { tenant: tenant.slug, tenant_id: tenant.id };
+  if (token.kind === 'ClientCredentials') {
+    const granted = new Set(token.scope?.split(' '));
+    const refused = [...ctx.oidc.requestParamScopes].find((scope) => !granted.has(scope) || api === undefined);
+    if (refused !== undefined) throw new errors.InvalidScope('requested scope is not allowed', refused);
+    return claims;
+  }
+  const { AuthorizationCode, RefreshToken, DeviceCode, Account } = ctx.oidc.entities;
+  const source = AuthorizationCode ?? RefreshToken ?? DeviceCode;
+  const row = isLoaded(Account) ? Account.row : undefined;
+  const scopesOfApi = new Set(api?.scopes.map((scope) => scope.name));
+  return {
+    ...claims,
+    roles: row?.roles ?? [],
+    permissions: (row?.permissions ?? []).filter((permission) => scopesOfApi.has(permission)),
+    amr: source?.amr,
+    acr: source?.acr,
+    auth_time: source?.authTime,
+    sid: token.sid,
+    mfa_verified: source?.amr?.includes('mfa') ?? false,
+  };
+}
+
+function isLoaded(account: Account | undefined): account is LoadedAccount {
+  return account !== undefined && 'row' in account;
+}

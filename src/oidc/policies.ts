@@ -1,0 +1,110 @@
+/** Who may learn about a token, which APIs a client may ask for, and when a person must be asked something. */
+import { type Client, errors, interactionPolicy, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
+import type { ApiRow } from '#src/storage/tables/apis.ts';
+
+/** Our own metadata of a client, see adapters/clients_adapter.ts. */
+export interface ClientFacts {
+  readonly type: string;
+  readonly firstParty: boolean;
+  readonly audiences: readonly string[];
+  readonly scopes: readonly string[];
+  readonly secretHashes: readonly string[];
+}
+
+export function factsOf(client: Client): ClientFacts {
+  return {
+    type: typeof client['poort_type'] === 'string' ? client['poort_type'] : '',
+    firstParty: client['poort_first_party'] === true,
+    audiences: texts(client['poort_audiences']),
+    scopes: texts(client['poort_scopes']),
+    secretHashes: texts(client['poort_secret_hashes']),
+  };
+}
+
+function texts(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
+}
+
+interface IntrospectedToken {
+  readonly kind: string;
+  readonly clientId?: string | undefined;
+  readonly aud?: string | string[] | undefined;
+}
+
+/**
+ * RFC 7662 §2.2, interface.md §6: a client learns about its own tokens, and a resource server about those made for it. A
+ * refresh token is for nobody but its own client.
+ */
+export function mayIntrospect(client: Client, token: IntrospectedToken, apis: ReadonlyMap<string, ApiRow>): boolean {
+  if (token.clientId === client.clientId) return true;
+  if (token.kind === 'RefreshToken') return false;
+  const facts = factsOf(client);
+  if (facts.type !== 'resource_server') return false;
+  const audiences = [token.aud ?? []].flat();
+  return audiences.some((audience) =>
+    facts.audiences.length === 0 ? apis.has(audience) : facts.audiences.includes(audience),
+  );
+}
+
+/** RFC 8707. The scopes are those of the API that this client was given: a token can only ever narrow them. */
+export function resourceServerInfo(
+  api: ApiRow | undefined,
+  { client, accessTokenSeconds }: { client: Client; accessTokenSeconds: number },
+): ResourceServer {
+  if (api === undefined) throw new errors.InvalidTarget();
+  const allowed = new Set(factsOf(client).scopes);
+  const info = {
+    audience: api.audience,
+    scope: api.scopes
+      .map((scope) => scope.name)
+      .filter((name) => allowed.has(name))
+      .join(' '),
+    accessTokenTTL: accessTokenSeconds,
+  };
+  if (api.token_format === 'opaque') return { ...info, accessTokenFormat: 'opaque' };
+  return { ...info, accessTokenFormat: 'jwt', jwt: { sign: { alg: api.signing_alg } } };
+}
+
+/** The engine's own policy, but a first-party application of the same house is not asked about by every native sign-in. */
+export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
+  const policy = interactionPolicy.base();
+  const consent = policy.get('consent');
+  consent?.checks.remove('native_client_prompt');
+  consent?.checks.add(
+    new interactionPolicy.Check(
+      'native_client_prompt',
+      'native clients require End-User interaction',
+      'interaction_required',
+      ({ oidc }) =>
+        oidc.client?.applicationType === 'native' &&
+        !factsOf(oidc.client).firstParty &&
+        oidc.result?.consent === undefined,
+    ),
+    0,
+  );
+  return policy;
+}
+
+/**
+ * The grant this request can rely on. A first-party client needs nobody's consent: its grant comes into being with what it
+ * asks for. Everyone else's must have been given by the person, in this session.
+ */
+export async function loadExistingGrant(ctx: KoaContextWithOIDC) {
+  const { oidc } = ctx;
+  const { client, session } = oidc;
+  if (client === undefined || session?.accountId === undefined) return undefined;
+  const grantId = oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
+  const known = grantId === undefined ? undefined : await oidc.provider.Grant.find(grantId);
+  if (!factsOf(client).firstParty) return known;
+
+  const grant = known ?? new oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  const before = JSON.stringify(grant);
+  grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));
+  if (oidc.requestParamClaims.size > 0) grant.addOIDCClaims([...oidc.requestParamClaims]);
+  for (const [audience, resourceServer] of Object.entries(oidc.resourceServers ?? {})) {
+    const asked = [...oidc.requestParamScopes].filter((scope) => resourceServer.scopes.has(scope));
+    if (asked.length > 0) grant.addResourceScope(audience, asked.join(' '));
+  }
+  if (known === undefined || JSON.stringify(grant) !== before) await grant.save();
+  return grant;
+}

@@ -1,0 +1,247 @@
+/**
+ * The only `new Provider`: one tenant's engine, configured and never forked. What it decides differently from the engine's
+ * defaults is in this file or named by it; `test/oidc/feature_set.test.ts` holds the exact list of what is switched on.
+ */
+import { timingSafeEqual } from 'node:crypto';
+import Provider, { type Client, type Configuration, errors, type JWK, type KoaContextWithOIDC } from 'oidc-provider';
+import { createAdapter } from '#adapters/adapter_factory.ts';
+import { isFirstUse, valuePrefixes } from '#adapters/artifacts_adapter.ts';
+import { type ClientsCache, extraClientMetadata } from '#adapters/clients_adapter.ts';
+import type { Config } from '#config/config.ts';
+import { refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
+import { publicationOrder } from '#src/domain/signing_key.ts';
+import type { Clock } from '#src/foundation/clock.ts';
+import { sha256 } from '#src/foundation/identifiers.ts';
+import type { Sealer } from '#src/foundation/sealing.ts';
+import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
+import type { Database } from '#src/storage/database.ts';
+import type { ApiRow } from '#src/storage/tables/apis.ts';
+import type { SigningKeyRow } from '#src/storage/tables/signing_keys.ts';
+import type { TenantMaterial } from '#src/storage/tables/tenant_material.ts';
+import type { TenantRow } from '#src/storage/tables/tenants.ts';
+import { claimsByScope, extraTokenClaims, findAccount, personScopes } from './accounts.ts';
+import type { ApplicationLink, EnginePages } from './engine_pages.ts';
+import { createInteractionPolicy, factsOf, loadExistingGrant, mayIntrospect, resourceServerInfo } from './policies.ts';
+
+export interface EngineDependencies {
+  readonly config: Pick<Config, 'http' | 'lifetimes'>;
+  readonly database: Database;
+  readonly clients: ClientsCache;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly pages: EnginePages;
+}
+
+/** Grants this version serves; a client's type may allow more than is switched on. */
+export const enabledGrantTypes = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
+
+/** Where the endpoints are, below the issuer (interface.md §3). */
+export const endpointPaths = {
+  authorization: '/authorize',
+  token: '/token',
+  introspection: '/introspect',
+  revocation: '/revoke',
+  userinfo: '/userinfo',
+  jwks: '/jwks',
+  pushed_authorization_request: '/par',
+  end_session: '/logout',
+} as const;
+
+/** Strengths of a sign-in (`acr`), weakest first. */
+export const authenticationContexts = { password: 'urn:poort:acr:password', multiFactor: 'urn:poort:acr:mfa' } as const;
+
+export function issuerOf(tenant: Pick<TenantRow, 'slug'>, config: Pick<Config, 'http'>): string {
+  return `${config.http.publicUrl}/t/${tenant.slug}`;
+}
+
+export function createProvider(
+  tenant: TenantRow,
+  material: TenantMaterial,
+  dependencies: EngineDependencies,
+): Provider {
+  const { config, sealer, pages } = dependencies;
+  const { lifetimes } = config;
+  const tenantDatabase = dependencies.database.tenant(tenant.id);
+  const apis: ReadonlyMap<string, ApiRow> = new Map(material.apis.map((api) => [api.audience, api]));
+  const secure = config.http.publicUrl.startsWith('https:');
+  const path = `/t/${tenant.slug}`;
+  const longestChainSeconds = Math.max(...Object.values(lifetimes.refreshToken.absoluteSeconds));
+  const nowSeconds = (): number => Math.floor(dependencies.clock().getTime() / 1000);
+
+  const configuration: Configuration = {
+    adapter: (model: string) => createAdapter(model, { tenantId: tenant.id, clients: dependencies.clients }),
+    jwks: { keys: publicationOrder(material.keys).map((key) => openKey(key, tenant, sealer)) },
+    routes: endpointPaths,
+
+    // One browser, several tenants on one host: the path keeps their sessions apart.
+    cookies: {
+      keys: sealer.deriveAll(`cookies:${tenant.id}`),
+      long: { path, httpOnly: true, sameSite: 'lax', secure, signed: true },
+      short: { httpOnly: true, sameSite: 'lax', secure, signed: true },
+    },
+
+    responseTypes: ['code'],
+    scopes: [...personScopes],
+    claims: Object.fromEntries(Object.entries(claimsByScope).map(([scope, claims]) => [scope, [...claims]])),
+    acrValues: Object.values(authenticationContexts),
+    subjectTypes: ['public'],
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    enabledJWA: {
+      // Nothing symmetric: what we keep of a client's secret is a hash, and would become the key.
+      idTokenSigningAlgValues: ['RS256', 'ES256', 'EdDSA'],
+      clientAuthSigningAlgValues: ['ES256', 'RS256', 'PS256', 'EdDSA'],
+      dPoPSigningAlgValues: ['ES256', 'EdDSA'],
+    },
+    extraClientMetadata: { properties: [...extraClientMetadata] },
+    pkce: { required: () => true },
+    clientBasedCORS: (_ctx, origin, client) => isOriginOf(client, origin),
+    conformIdTokenClaims: false,
+    allowOmittingSingleRegisteredRedirectUri: false,
+
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: sealer.derive(`dpop-nonce:${tenant.id}`) },
+      introspection: {
+        enabled: true,
+        allowedPolicy: (_ctx, client, token) => mayIntrospect(client, token, apis),
+      },
+      pushedAuthorizationRequests: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: (_ctx, _client, oneOf) => oneOf ?? [],
+        getResourceServerInfo: (_ctx, audience, client) =>
+          resourceServerInfo(apis.get(audience), { client, accessTokenSeconds: lifetimes.accessTokenSeconds }),
+        // What the person agreed to at the start stays the audience without being repeated.
+        useGrantedResource: () => true,
+      },
+      revocation: { enabled: true },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: (ctx) => showLogout(ctx, tenant, pages),
+        postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx, tenant, applicationOf(ctx.oidc.client)),
+      },
+      userinfo: { enabled: true },
+    },
+
+    findAccount: (_ctx, accountId) => findAccount(tenantDatabase, accountId),
+    extraTokenClaims: (ctx, token) =>
+      extraTokenClaims(ctx, token, { tenant, api: apis.get([token.aud ?? ''].flat()[0] ?? '') }),
+    loadExistingGrant,
+    // Tokens outlive the browser's session; an explicit sign-out ends them all (see provider_events.ts).
+    expiresWithSession: () => false,
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
+    interactions: {
+      url: (_ctx, interaction) => `${path}/interaction/${interaction.uid}`,
+      policy: createInteractionPolicy(),
+    },
+    renderError: (ctx, out, error) => {
+      const { status, statusCode } = error as { status?: number; statusCode?: number };
+      if (error instanceof errors.SessionNotFound) return showExpired(ctx, tenant, pages);
+      pages.problem(ctx, tenant, { code: out.error, status: statusCode ?? status ?? 500 });
+    },
+
+    formats: { bitsOfOpaqueRandomness: 256 },
+    ttl: {
+      AccessToken: lifetimes.accessTokenSeconds,
+      ClientCredentials: lifetimes.accessTokenSeconds,
+      IdToken: lifetimes.idTokenSeconds,
+      AuthorizationCode: lifetimes.authorizationCodeSeconds,
+      PushedAuthorizationRequest: lifetimes.parSeconds,
+      Interaction: lifetimes.interactionSeconds,
+      // A grant is never extended by the engine, so it must live as long as any chain under it.
+      Grant: longestChainSeconds,
+      Session: (_ctx, session) => {
+        const age = session.loginTs === undefined ? 0 : nowSeconds() - session.loginTs;
+        return Math.max(1, Math.min(lifetimes.session.idleSeconds, lifetimes.session.absoluteSeconds - age));
+      },
+      RefreshToken: (_ctx, token, client) =>
+        refreshTokenTtlSeconds({
+          clientType: factsOf(client).type,
+          lifetimes: lifetimes.refreshToken,
+          chainAgeSeconds: token.iiat === undefined ? 0 : token.totalLifetime(),
+        }),
+    },
+  };
+
+  const provider = new Provider(issuerOf(tenant, config), configuration);
+  // The gates have decided what a proxy may say; from here on the scheme is that of the public URL.
+  provider.proxy = true;
+  // Endpoint addresses come from the issuer and never from a Host header (lessons.md C1).
+  provider.OIDCContext.prototype.urlFor = function urlFor(name: string, options?: Record<string, unknown>) {
+    return provider.urlFor(name, options);
+  };
+  provider.Client.prototype.compareClientSecret = async function compareClientSecret(this: Client, actual: string) {
+    return matchesAny(actual, factsOf(this).secretHashes);
+  };
+  // `sid` is a claim of every token of a person, not only where a back-channel logout address is registered.
+  provider.Client.prototype.includeSid = () => true;
+  provider.ReplayDetection.unique = (issuer: string, jti: string, expiresAtSeconds: number) =>
+    isFirstUse({ issuer, jti, expiresAt: new Date(expiresAtSeconds * 1000) });
+  for (const model of ['AccessToken', 'ClientCredentials', 'RefreshToken', 'AuthorizationCode'] as const) {
+    prefixValues(provider[model].prototype, valuePrefixes[model] ?? '');
+  }
+  return provider;
+}
+
+/** Opaque values tell their kind (interface.md §6); the `jti` of a structured token opens nothing and stays as it is. */
+function prefixValues(prototype: object, prefix: string): void {
+  // Every model that is saved has it; the types only say so for the base model.
+  const model = prototype as { generateTokenId(): string; readonly format?: string };
+  const { generateTokenId } = model;
+  model.generateTokenId = function generatePrefixedTokenId() {
+    const value = generateTokenId.call(this);
+    return this.format === 'jwt' ? value : prefix + value;
+  };
+}
+
+function openKey(key: SigningKeyRow, tenant: TenantRow, sealer: Sealer): JWK {
+  const sealed = Buffer.from(key.private_sealed, 'base64');
+  const jwk = sealer.open(sealed, signingKeyContext(tenant.id, key.kid)).toString('utf8');
+  return { ...JSON.parse(jwk), kid: key.kid, alg: key.alg, use: 'sig' };
+}
+
+/** Compares with every live secret, always all of them, in the same time. */
+function matchesAny(actual: string, secretHashes: readonly string[]): boolean {
+  const presented = sha256(actual);
+  let matches = false;
+  for (const secretHash of secretHashes) {
+    if (timingSafeEqual(presented, Buffer.from(secretHash, 'hex'))) matches = true;
+  }
+  return matches;
+}
+
+/** RFC 6454: a browser application may call from the origins it is registered at; `null` is nobody's. */
+function isOriginOf(client: Client, origin: string): boolean {
+  if (origin === 'null' || client.clientAuthMethod !== 'none') return false;
+  return (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin);
+}
+
+function showLogout(ctx: KoaContextWithOIDC, tenant: TenantRow, pages: EnginePages): void {
+  const state = ctx.oidc.session?.state as { secret?: string; postLogoutRedirectUri?: string } | undefined;
+  pages.logout(ctx, tenant, {
+    action: ctx.oidc.urlFor('end_session_confirm'),
+    xsrf: state?.secret ?? '',
+    application: applicationOf(ctx.oidc.client),
+    redirectOrigin: originOf(state?.postLogoutRedirectUri),
+  });
+}
+
+function showExpired(ctx: KoaContextWithOIDC, tenant: TenantRow, pages: EnginePages): void {
+  pages.expired(ctx, tenant, applicationOf(ctx.oidc.client));
+}
+
+/** A way back to an application: the origin of the first address it is registered at, when that is a web address. */
+export function applicationOf(client: Client | undefined): ApplicationLink | undefined {
+  if (client === undefined) return undefined;
+  const origin = originOf(client.redirectUris?.[0]);
+  return { name: client.clientName ?? client.clientId, url: origin?.startsWith('http') ? `${origin}/` : undefined };
+}
+
+/** What a `form-action` source must name: the origin, or the scheme of an address that has none. */
+export function originOf(uri: string | undefined): string | undefined {
+  const url = uri === undefined ? null : URL.parse(uri);
+  if (url === null) return undefined;
+  return url.origin === 'null' ? url.protocol : url.origin;
+}

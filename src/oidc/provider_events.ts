@@ -1,0 +1,146 @@
+/**
+ * Around every request to a tenant's engine: what the engine changed is committed together with the events that tell of it,
+ * before the answer leaves. A lost race becomes the refusal the specification names; a fault changes nothing at all.
+ */
+import type Provider from 'oidc-provider';
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import { currentUnitOfWork, type UnitOfWork } from '#adapters/unit_of_work.ts';
+import type { NewEvent } from '#src/domain/event.ts';
+import { LostRace } from '#src/storage/database.ts';
+import type { TenantRow } from '#src/storage/tables/tenants.ts';
+import type { EnginePages } from './engine_pages.ts';
+import { originOf } from './provider.ts';
+
+export interface ProviderEventHooks {
+  readonly tenant: TenantRow;
+  readonly pages: EnginePages;
+  readonly onFault: (fault: unknown, ctx: KoaContextWithOIDC) => void;
+}
+
+export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }: ProviderEventHooks): void {
+  provider.on('server_error', (ctx, fault) => onFault(fault, ctx));
+  provider.on('grant.revoked', (_ctx, grantId) => {
+    currentUnitOfWork().append({ type: 'grant.revoked', outcome: 'success', target: { type: 'grant', id: grantId } });
+  });
+  provider.on('grant.error', (ctx, error) => recordReuse(ctx, error));
+
+  provider.use(async (ctx, next) => {
+    const unit = currentUnitOfWork();
+    await next();
+    const engineContext = ctx as unknown as KoaContextWithOIDC; // the engine defines `oidc` on every routed context
+    if (ctx.status >= 500) return;
+    try {
+      if (engineContext.oidc !== undefined) recordOutcome(engineContext, unit);
+      await unit.commit();
+    } catch (fault) {
+      if (!(fault instanceof LostRace)) onFault(fault, engineContext);
+      withdraw(engineContext, { tenant, pages, lostRace: fault instanceof LostRace });
+      return;
+    }
+    allowFormPost(engineContext);
+  });
+}
+
+function recordOutcome(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
+  const { route, client, entities, params } = ctx.oidc;
+  if (route === 'token' && ctx.status === 200) unit.append(tokenIssued(ctx));
+  if (route === 'revocation' && ctx.status === 200) {
+    const token = entities.AccessToken ?? entities.ClientCredentials ?? entities.RefreshToken;
+    if (token !== undefined) {
+      unit.append({
+        type: 'token.revoked',
+        outcome: 'success',
+        actor: { type: 'client', id: client?.clientId },
+        clientId: client?.clientId,
+        data: { kind: token.kind },
+      });
+    }
+  }
+  if (route === 'end_session_confirm' && params?.['logout'] !== undefined) endSession(ctx, unit);
+}
+
+function tokenIssued(ctx: KoaContextWithOIDC): NewEvent {
+  const { client, entities, params } = ctx.oidc;
+  const token = entities.AccessToken ?? entities.ClientCredentials;
+  const accountId = entities.Account?.accountId;
+  return {
+    type: 'token.issued',
+    outcome: 'success',
+    actor: accountId === undefined ? { type: 'client', id: client?.clientId } : { type: 'user', id: accountId },
+    clientId: client?.clientId,
+    sessionId: entities.AccessToken?.sid,
+    data: {
+      grant_type: String(params?.['grant_type'] ?? ''),
+      scope: token?.scope ?? '',
+      audience: [token?.aud ?? []].flat(),
+    },
+  };
+}
+
+/** The person signed out: whatever was issued under this session ends with it, which the engine leaves alive. */
+function endSession(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
+  const { session } = ctx.oidc;
+  for (const { grantId } of Object.values(session?.authorizations ?? {})) {
+    if (grantId === undefined) continue;
+    unit.revokeGrant(grantId);
+    unit.destroyGrant(grantId);
+  }
+  if (session?.accountId === undefined) return;
+  unit.append({
+    type: 'user.signed_out',
+    outcome: 'success',
+    actor: { type: 'user', id: session.accountId },
+    target: { type: 'session', id: session.uid },
+    clientId: ctx.oidc.client?.clientId,
+  });
+}
+
+/** RFC 9700 §4.14: the same value twice means that one of two holders stole it. */
+function recordReuse(ctx: KoaContextWithOIDC, error: Error): void {
+  const detail = 'error_detail' in error && typeof error.error_detail === 'string' ? error.error_detail : '';
+  if (!/already (used|consumed)$/.test(detail)) return;
+  currentUnitOfWork().append({
+    type: 'token.reuse_detected',
+    outcome: 'failure',
+    reason: detail.replaceAll(' ', '_'),
+    actor: { type: 'client', id: ctx.oidc.client?.clientId },
+    clientId: ctx.oidc.client?.clientId,
+  });
+}
+
+/** Takes back an answer that was written but must not leave. */
+function withdraw(
+  ctx: KoaContextWithOIDC,
+  { tenant, pages, lostRace }: { tenant: TenantRow; pages: EnginePages; lostRace: boolean },
+): void {
+  for (const header of ['set-cookie', 'location']) ctx.remove(header);
+  const status = lostRace ? 400 : 500;
+  const forPerson = ctx.oidc?.route !== 'token' && ctx.accepts('json', 'html') === 'html';
+  if (forPerson) {
+    pages.problem(ctx, tenant, { code: lostRace ? 'invalid_request' : 'server_error', status });
+    return;
+  }
+  ctx.status = status;
+  ctx.body = lostRace
+    ? {
+        error: ctx.oidc.route === 'token' ? 'invalid_grant' : 'invalid_request',
+        error_description: 'grant request is invalid',
+      }
+    : { error: 'server_error', error_description: 'oops! something went wrong' };
+}
+
+/** `response_mode=form_post` sends a form to the application: the one page that may post elsewhere, and only there. */
+function allowFormPost(ctx: KoaContextWithOIDC): void {
+  const redirectOrigin = originOf(
+    typeof ctx.oidc?.params?.['redirect_uri'] === 'string' ? ctx.oidc.params['redirect_uri'] : undefined,
+  );
+  if (
+    ctx.oidc?.params?.['response_mode'] !== 'form_post' ||
+    ctx.oidc.client === undefined ||
+    redirectOrigin === undefined
+  )
+    return;
+  if (!ctx.oidc.redirectUriCheckPerformed) return;
+  const policy = ctx.response.get('content-security-policy');
+  ctx.set('content-security-policy', policy.replace("form-action 'self'", `form-action 'self' ${redirectOrigin}`));
+}

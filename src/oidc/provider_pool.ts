@@ -1,0 +1,95 @@
+/**
+ * Which tenant a request is for, and its engine: built on demand, once however many ask at the same time, kept while it is
+ * used, and built anew when the tenant, its keys or its APIs change. Announcements of the database say when; while they
+ * cannot be heard nothing older than a second is believed.
+ */
+import { LRUCache } from 'lru-cache';
+import { findTenantBySlug, type TenantRow } from '#src/storage/tables/tenants.ts';
+import type { EngineDependencies } from './provider.ts';
+import { buildTenantEngine, type TenantEngine, type TenantEngineHooks } from './tenant_engine.ts';
+
+export interface ProviderPool {
+  /** Undefined for an unknown slug. A suspended tenant is found: what it may still do is for the caller to say. */
+  findTenant(slug: string): Promise<TenantRow | undefined>;
+  engineOf(tenant: TenantRow): Promise<TenantEngine>;
+  /** Starts to listen for changes. Before that, nothing is remembered for longer than a second. */
+  start(): Promise<void>;
+}
+
+const maximumEngines = 500;
+const maximumTenants = 10_000;
+const unheardMilliseconds = 1_000;
+
+interface Remembered<Value> {
+  readonly value: Promise<Value>;
+  readonly since: number;
+}
+
+export function createProviderPool(
+  dependencies: EngineDependencies,
+  hooks: TenantEngineHooks & { readonly maximumEngines?: number },
+): ProviderPool {
+  const { database, clients, clock } = dependencies;
+  const tenants = new LRUCache<string, Remembered<TenantRow | undefined>>({ max: maximumTenants });
+  const engines = new LRUCache<string, Remembered<TenantEngine>>({ max: hooks.maximumEngines ?? maximumEngines });
+
+  /** One read however many ask. A failure is not remembered, nor is anything that a change has overtaken. */
+  function remember<Value>(
+    cache: LRUCache<string, Remembered<Value>>,
+    key: string,
+    read: () => Promise<Value>,
+  ): Promise<Value> {
+    const known = cache.get(key);
+    const now = clock().getTime();
+    if (known !== undefined && (database.isListening() || Math.abs(now - known.since) < unheardMilliseconds))
+      return known.value;
+    const entry = { value: read(), since: now };
+    cache.set(key, entry);
+    entry.value.catch(() => {
+      if (cache.peek(key) === entry) cache.delete(key);
+    });
+    return entry.value;
+  }
+
+  return {
+    async findTenant(slug) {
+      const tenant = await remember(tenants, slug, () => findTenantBySlug(database, slug));
+      // Unknown slugs are free to make up: they may not push out known ones.
+      if (tenant === undefined) tenants.delete(slug);
+      return tenant;
+    },
+
+    engineOf: (tenant) => remember(engines, tenant.id, () => buildTenantEngine(tenant, dependencies, hooks)),
+
+    async start() {
+      await database.listen({
+        onInterrupted() {
+          tenants.clear();
+          engines.clear();
+          clients.forgetAll();
+        },
+        onChange(payload) {
+          const change = parseChange(payload);
+          if (change === undefined) return;
+          if (change.table === 'clients' || change.table === 'client_secrets')
+            clients.forget(change.tenant, change.item);
+          else engines.delete(change.tenant);
+          if (change.table === 'tenants') tenants.delete(change.item);
+        },
+      });
+    },
+  };
+}
+
+interface Change {
+  readonly table: string;
+  readonly tenant: string;
+  readonly item: string;
+}
+
+/** The announcement of `announce_change` in migrations/0003. */
+function parseChange(payload: string): Change | undefined {
+  const { table, tenant, item } = JSON.parse(payload) as Partial<Record<keyof Change, unknown>>;
+  if (typeof table !== 'string' || typeof tenant !== 'string' || typeof item !== 'string') return undefined;
+  return { table, tenant, item };
+}

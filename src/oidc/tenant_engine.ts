@@ -1,0 +1,223 @@
+/**
+ * One tenant's engine as the doors use it: serves protocol requests, and carries a person through an interaction. Everything
+ * runs in a unit of work of its own request.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type Provider from 'oidc-provider';
+import { errors, type Interaction, type InteractionResults, type KoaContextWithOIDC } from 'oidc-provider';
+import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
+import type { NewEvent } from '#src/domain/event.ts';
+import type { Origin } from '#src/storage/event_log.ts';
+import { findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
+import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
+import type { TenantRow } from '#src/storage/tables/tenants.ts';
+import type { ApplicationLink } from './engine_pages.ts';
+import { applicationOf, createProvider, type EngineDependencies } from './provider.ts';
+import { commitWhatHappens } from './provider_events.ts';
+
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly origin: Origin;
+}
+
+/** A step that waits for a person: who asks for what, on whose behalf. */
+export interface PendingInteraction {
+  readonly uid: string;
+  readonly prompt: string;
+  readonly clientId: string;
+  readonly application: ApplicationLink;
+  readonly redirectUri: string;
+  readonly loginHint: string | undefined;
+  readonly uiLocales: string | undefined;
+  /** Signed in already; always there for consent. */
+  readonly accountId: string | undefined;
+  /** What consent is about. */
+  readonly missingScopes: readonly { readonly name: string; readonly description: string | undefined }[];
+}
+
+/** The sign-in is over, was never begun in this browser, or belongs to someone else. */
+export interface ExpiredInteraction {
+  readonly outcome: 'expired';
+  readonly application: ApplicationLink | undefined;
+}
+
+export type InteractionFound =
+  | { readonly outcome: 'pending'; readonly interaction: PendingInteraction }
+  | ExpiredInteraction;
+export type InteractionEnded = { readonly outcome: 'continue'; readonly location: string } | ExpiredInteraction;
+
+/** How a person answered. */
+export type InteractionAnswer =
+  | { readonly kind: 'signed_in'; readonly accountId: string; readonly amr: readonly string[]; readonly acr: string }
+  | { readonly kind: 'consented' }
+  | { readonly kind: 'denied' };
+
+export interface TenantEngine {
+  readonly tenant: TenantRow;
+  readonly provider: Provider;
+  /** Serves one protocol request; `request.url` is relative to the issuer and `baseUrl` is the issuer's path. */
+  serve(exchange: Exchange): Promise<void>;
+  findInteraction(exchange: Exchange, uid: string): Promise<InteractionFound>;
+  /** Records the answer and says where the browser goes next: always back to the engine, which decides. */
+  answerInteraction(exchange: Exchange, uid: string, answer: InteractionAnswer): Promise<InteractionEnded>;
+}
+
+export interface TenantEngineHooks {
+  readonly onFault: (fault: unknown, ctx: KoaContextWithOIDC) => void;
+}
+
+export async function buildTenantEngine(
+  tenant: TenantRow,
+  dependencies: EngineDependencies,
+  hooks: TenantEngineHooks,
+): Promise<TenantEngine> {
+  const { database, clock, pages } = dependencies;
+  const tenantDatabase = database.tenant(tenant.id);
+  const provider = createProvider(tenant, await readTenantMaterial(tenantDatabase), dependencies);
+  commitWhatHappens(provider, { tenant, pages, onFault: hooks.onFault });
+  const handle = provider.callback();
+  const unitFor = (exchange: Exchange): UnitOfWork =>
+    new UnitOfWork({ tenant: tenantDatabase, origin: exchange.origin, clock });
+
+  async function expired(uid: string): Promise<ExpiredInteraction> {
+    const clientId = await findInteractionTombstone(tenantDatabase, Buffer.from(hashOf(uid), 'hex'));
+    const client = clientId === undefined ? undefined : await provider.Client.find(clientId);
+    return { outcome: 'expired', application: applicationOf(client) };
+  }
+
+  /** The engine trusts the cookie; that the address names the same interaction is for us to check. */
+  async function details({ request, response }: Exchange, uid: string): Promise<Interaction | undefined> {
+    try {
+      const interaction = await provider.interactionDetails(request, response);
+      return interaction.uid === uid ? interaction : undefined;
+    } catch (fault) {
+      if (fault instanceof errors.SessionNotFound) return undefined;
+      throw fault;
+    }
+  }
+
+  return {
+    tenant,
+    provider,
+
+    serve: (exchange) => unitFor(exchange).run(() => handle(exchange.request, exchange.response)),
+
+    findInteraction: (exchange, uid) =>
+      unitFor(exchange).run(async () => {
+        const interaction = await details(exchange, uid);
+        const client = interaction && (await provider.Client.find(String(interaction.params['client_id'])));
+        if (interaction === undefined || client === undefined) return expired(uid);
+        const text = (name: string): string | undefined => {
+          const value = interaction.params[name];
+          return typeof value === 'string' ? value : undefined;
+        };
+        return {
+          outcome: 'pending',
+          interaction: {
+            uid,
+            prompt: interaction.prompt.name,
+            clientId: client.clientId,
+            application: applicationOf(client) ?? { name: client.clientId, url: undefined },
+            redirectUri: text('redirect_uri') ?? '',
+            loginHint: text('login_hint'),
+            uiLocales: text('ui_locales'),
+            accountId: interaction.session?.accountId,
+            missingScopes: await missingScopes(interaction),
+          },
+        };
+      }),
+
+    answerInteraction(exchange, uid, answer) {
+      const unit = unitFor(exchange);
+      return unit.run(async () => {
+        const interaction = await details(exchange, uid);
+        if (interaction === undefined) return expired(uid);
+        const result = await resultOf(interaction, answer, unit);
+        const location = await provider.interactionResult(exchange.request, exchange.response, result, {
+          mergeWithLastSubmission: answer.kind !== 'denied',
+        });
+        await unit.commit();
+        return { outcome: 'continue', location };
+      });
+    },
+  };
+
+  async function missingScopes(interaction: Interaction): Promise<PendingInteraction['missingScopes']> {
+    if (interaction.prompt.name !== 'consent') return [];
+    const { missingOIDCScope, missingResourceScopes } = consentDetails(interaction);
+    const material = await readTenantMaterial(tenantDatabase);
+    const described = Object.entries(missingResourceScopes).flatMap(([audience, names]) => {
+      const api = material.apis.find((candidate) => candidate.audience === audience);
+      return names.map((name) => ({
+        name,
+        description: api?.scopes.find((scope) => scope.name === name)?.description,
+      }));
+    });
+    return [...missingOIDCScope.map((name) => ({ name, description: undefined })), ...described];
+  }
+
+  async function resultOf(
+    interaction: Interaction,
+    answer: InteractionAnswer,
+    unit: UnitOfWork,
+  ): Promise<InteractionResults> {
+    switch (answer.kind) {
+      case 'signed_in':
+        return { login: { accountId: answer.accountId, amr: [...answer.amr], acr: answer.acr } };
+      case 'denied':
+        return { error: 'access_denied', error_description: 'the person refused' };
+      case 'consented': {
+        const grant = await grantConsent(interaction);
+        unit.append(consentGranted(interaction, grant));
+        return { consent: { grantId: grant } };
+      }
+      default: {
+        const never: never = answer;
+        return never;
+      }
+    }
+  }
+
+  async function grantConsent(interaction: Interaction): Promise<string> {
+    const accountId = interaction.session?.accountId;
+    const clientId = String(interaction.params['client_id']);
+    if (accountId === undefined) throw new Error('consent without an account');
+    const known = interaction.grantId === undefined ? undefined : await provider.Grant.find(interaction.grantId);
+    const grant = known ?? new provider.Grant({ accountId, clientId });
+    const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = consentDetails(interaction);
+    if (missingOIDCScope.length > 0) grant.addOIDCScope(missingOIDCScope.join(' '));
+    if (missingOIDCClaims.length > 0) grant.addOIDCClaims([...missingOIDCClaims]);
+    for (const [audience, names] of Object.entries(missingResourceScopes))
+      grant.addResourceScope(audience, names.join(' '));
+    return grant.save();
+  }
+}
+
+interface ConsentDetails {
+  readonly missingOIDCScope: readonly string[];
+  readonly missingOIDCClaims: readonly string[];
+  readonly missingResourceScopes: Readonly<Record<string, readonly string[]>>;
+}
+
+function consentDetails({ prompt }: Interaction): ConsentDetails {
+  // The engine's own consent prompt puts these here, see its interaction policy.
+  const details = prompt.details as Partial<ConsentDetails>;
+  return {
+    missingOIDCScope: details.missingOIDCScope ?? [],
+    missingOIDCClaims: details.missingOIDCClaims ?? [],
+    missingResourceScopes: details.missingResourceScopes ?? {},
+  };
+}
+
+function consentGranted(interaction: Interaction, grantId: string): NewEvent {
+  const { missingOIDCScope, missingResourceScopes } = consentDetails(interaction);
+  return {
+    type: 'consent.granted',
+    outcome: 'success',
+    actor: { type: 'user', id: interaction.session?.accountId },
+    target: { type: 'grant', id: grantId },
+    clientId: String(interaction.params['client_id']),
+    data: { scopes: [...missingOIDCScope, ...Object.values(missingResourceScopes).flat()] },
+  };
+}
