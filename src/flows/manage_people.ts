@@ -1,0 +1,148 @@
+/**
+ * People of a tenant, as an administrator sees them: memberships of global identities. Adding someone who is already known
+ * elsewhere adds a membership and touches nothing of the person.
+ */
+import { parseEmailAddress } from '#src/domain/email_address.ts';
+import type { NewEvent } from '#src/domain/event.ts';
+import type { TenantId } from '#src/domain/tenant.ts';
+import { judgeNewPassword, parsePersonName, type UserId, userId } from '#src/domain/user.ts';
+import { uuidv7 } from '#src/foundation/identifiers.ts';
+import { appendEvent } from '#src/storage/event_log.ts';
+import {
+  assignRoles,
+  findMember,
+  findPersonOfInstallation,
+  insertMembership,
+  insertPerson,
+  type MemberRow,
+  readSignInCandidate,
+  updateMembershipStatus,
+} from '#src/storage/tables/people.ts';
+import { type FlowContext, Refusal } from './flow_context.ts';
+
+export interface NewMember {
+  readonly tenantId: TenantId;
+  readonly email: string;
+  readonly password?: string | undefined;
+  readonly roles: readonly string[];
+  readonly verified: boolean;
+  readonly givenName?: string | undefined;
+  readonly familyName?: string | undefined;
+}
+
+export type AddMemberOutcome =
+  | { readonly outcome: 'created' | 'joined'; readonly userId: UserId; readonly email: string }
+  | {
+      readonly outcome: 'refused';
+      readonly reason:
+        | 'email'
+        | 'password_too_short'
+        | 'password_too_long'
+        | 'password_forbidden_character'
+        | 'name'
+        | 'unknown_role'
+        | 'already_a_member'
+        /** The person is known and has another password: it is theirs, and this call does not change it. */
+        | 'password_differs';
+      readonly detail?: string | undefined;
+    };
+
+export async function addMember(context: FlowContext, input: NewMember): Promise<AddMemberOutcome> {
+  const email = parseEmailAddress(input.email);
+  if (email.outcome === 'invalid') return { outcome: 'refused', reason: 'email', detail: email.reason };
+  if (input.password !== undefined) {
+    const judged = judgeNewPassword(input.password);
+    if (judged.outcome === 'unacceptable') return { outcome: 'refused', reason: `password_${judged.reason}` };
+  }
+  for (const name of [input.givenName, input.familyName]) {
+    if (name !== undefined && parsePersonName(name) === undefined) return { outcome: 'refused', reason: 'name' };
+  }
+
+  const now = context.clock();
+  const known = await findPersonOfInstallation(context.database, email.canonical);
+  const id = known ?? userId(uuidv7(now));
+  const passwordHash =
+    known === undefined && input.password !== undefined ? await context.passwords.hash(input.password) : undefined;
+  const tenant = context.database.tenant(input.tenantId);
+  try {
+    await tenant.transaction(async (transaction) => {
+      const refuse = (outcome: AddMemberOutcome): never => {
+        throw new Refusal<AddMemberOutcome>(outcome);
+      };
+      const membership = { tenantId: input.tenantId, userId: id, now };
+      if (!(await insertMembership(transaction, membership)))
+        refuse({ outcome: 'refused', reason: 'already_a_member' });
+      if (known === undefined) {
+        const person = {
+          id,
+          email: email.address,
+          emailCanonical: email.canonical,
+          emailVerified: input.verified,
+          passwordHash,
+          givenName: parsePersonName(input.givenName),
+          familyName: parsePersonName(input.familyName),
+          now,
+        };
+        // Taken by someone at this very moment: asking again finds them.
+        if (!(await insertPerson(transaction, person))) refuse({ outcome: 'refused', reason: 'already_a_member' });
+      }
+      const unknown = await assignRoles(transaction, { tenantId: input.tenantId, userId: id, roles: input.roles });
+      if (unknown.length > 0) refuse({ outcome: 'refused', reason: 'unknown_role', detail: unknown.join(', ') });
+      const event: NewEvent = {
+        type: known === undefined ? 'user.created' : 'membership.added',
+        outcome: 'success',
+        actor: context.actor,
+        target: { type: 'user', id },
+        data: { roles: input.roles },
+      };
+      await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+    });
+    if (known !== undefined && input.password !== undefined) {
+      const candidate = await readSignInCandidate(tenant, email.canonical);
+      const { matches } = await context.passwords.verify(candidate?.password_hash ?? undefined, input.password);
+      if (!matches) return { outcome: 'refused', reason: 'password_differs' };
+    }
+    return { outcome: known === undefined ? 'created' : 'joined', userId: id, email: email.address };
+  } catch (fault) {
+    if (fault instanceof Refusal) return fault.outcome;
+    throw fault;
+  }
+}
+
+/** Undefined when there is no such member. A person's other memberships stay as they are. */
+export async function changeMembershipStatus(
+  context: FlowContext,
+  input: { readonly tenantId: TenantId; readonly email: string; readonly status: 'active' | 'disabled' },
+): Promise<{ readonly outcome: 'changed' | 'unchanged'; readonly userId: UserId } | undefined> {
+  const email = parseEmailAddress(input.email);
+  if (email.outcome === 'invalid') return undefined;
+  const now = context.clock();
+  const tenant = context.database.tenant(input.tenantId);
+  return tenant.transaction(async (transaction) => {
+    const member = await findMember(transaction, { tenantId: input.tenantId, emailCanonical: email.canonical });
+    if (member === undefined) return undefined;
+    const change = { tenantId: input.tenantId, userId: member.id, status: input.status };
+    if (!(await updateMembershipStatus(transaction, change))) return { outcome: 'unchanged', userId: member.id };
+    const event: NewEvent = {
+      type: input.status === 'active' ? 'user.enabled' : 'user.disabled',
+      outcome: 'success',
+      actor: context.actor,
+      target: { type: 'user', id: member.id },
+    };
+    await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+    return { outcome: 'changed', userId: member.id };
+  });
+}
+
+export async function showMember(
+  context: FlowContext,
+  input: { readonly tenantId: TenantId; readonly email: string },
+): Promise<MemberRow | undefined> {
+  const email = parseEmailAddress(input.email);
+  if (email.outcome === 'invalid') return undefined;
+  return context.database
+    .tenant(input.tenantId)
+    .transaction((transaction) =>
+      findMember(transaction, { tenantId: input.tenantId, emailCanonical: email.canonical }),
+    );
+}
