@@ -1,0 +1,110 @@
+/**
+ * What every page route does alike: chooses the language, answers with a page and its policy, and makes and checks the token that
+ * proves a form came from our own page.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Context } from 'koa';
+import type { TenantRow } from '#src/storage/tables/tenants.ts';
+import { contentSecurityPolicy, formActionSource } from './content_security_policy.ts';
+import type { LanguageSwitch, PageModels, PageName } from './page_models.ts';
+import { renderPage } from './render.ts';
+import { chooseLocale, type Locale } from './translations.ts';
+
+export const assetsPath = '/assets';
+const localeCookie = 'poort_locale';
+
+export interface Page<N extends PageName> {
+  readonly name: N;
+  readonly model: PageModels[N];
+  readonly status: number;
+  readonly locale: Locale;
+  readonly tenantName: string;
+  readonly applicationName?: string | undefined;
+  readonly requestId: string;
+  readonly languageSwitch?: LanguageSwitch | undefined;
+  /** Addresses the page's form may lead to through redirects: Chromium checks the whole chain. */
+  readonly formTargets?: readonly (string | undefined)[];
+}
+
+/** Answers with a page. Nothing of it is ever cached: most pages hold a token or a name. */
+export function showPage<N extends PageName>(
+  ctx: Pick<Context, 'status' | 'body' | 'type' | 'set'>,
+  page: Page<N>,
+): void {
+  const formActionOrigins = (page.formTargets ?? []).flatMap((target) => {
+    const source = target === undefined ? undefined : formActionSource(target);
+    return source === undefined ? [] : [source];
+  });
+  ctx.status = page.status;
+  ctx.type = 'html';
+  ctx.set('cache-control', 'no-store');
+  ctx.set('content-security-policy', contentSecurityPolicy({ formActionOrigins }));
+  ctx.body = renderPage(
+    page.name,
+    {
+      locale: page.locale,
+      tenantName: page.tenantName,
+      applicationName: page.applicationName,
+      requestId: page.requestId,
+      assetsPath,
+      languageSwitch: page.languageSwitch,
+    },
+    page.model,
+  );
+}
+
+/** pages.md 53: what the address asks, then what was chosen before, then what the browser prefers, then the tenant's. */
+export function localeOf(ctx: Context, tenant: Pick<TenantRow, 'locale'>, uiLocales?: string): Locale {
+  const asked = typeof ctx.query['ui_locales'] === 'string' ? ctx.query['ui_locales'] : undefined;
+  return chooseLocale({
+    uiLocales: asked ?? ctx.cookies.get(localeCookie) ?? uiLocales,
+    acceptLanguage: ctx.get('accept-language'),
+    tenantDefault: tenant.locale,
+  });
+}
+
+/** Keeps a language somebody chose, for this tenant's pages. */
+export function rememberLocale(
+  ctx: Context,
+  { locale, path, secure }: { locale: Locale; path: string; secure: boolean },
+): void {
+  ctx.cookies.set(localeCookie, locale, {
+    path,
+    httpOnly: true,
+    sameSite: 'lax',
+    secure,
+    signed: false,
+    overwrite: true,
+  });
+}
+
+export interface FormTokens {
+  /** A token for forms about `subject` (an interaction, a session …). */
+  issue(subject: string): string;
+  accepts(token: string | undefined, subject: string): boolean;
+}
+
+/** @param keys The first makes tokens, all of them check. */
+export function createFormTokens(keys: readonly Buffer[]): FormTokens {
+  const make = (key: Buffer, subject: string): Buffer => createHmac('sha256', key).update(subject).digest();
+  const [first] = keys;
+  if (first === undefined) throw new Error('form tokens need a key');
+  return {
+    issue: (subject) => make(first, subject).toString('base64url'),
+    accepts(token, subject) {
+      const presented = Buffer.from(token ?? '', 'base64url');
+      return keys.some((key) => {
+        const expected = make(key, subject);
+        return presented.length === expected.length && timingSafeEqual(presented, expected);
+      });
+    },
+  };
+}
+
+/** Whether the browser itself says that a form was sent from another site (Fetch Metadata, RFC 6454). */
+export function isCrossSite(ctx: Context, publicUrl: string): boolean {
+  const site = ctx.get('sec-fetch-site');
+  if (site !== '' && site !== 'same-origin' && site !== 'none') return true;
+  const origin = ctx.get('origin');
+  return origin !== '' && origin !== publicUrl;
+}

@@ -1,0 +1,128 @@
+/**
+ * Every refusal of our own routes, as RFC 9457 problems: one named function each, and nowhere else. The engine's endpoints keep
+ * RFC 6749 §5.2 bodies. A problem never says more than its reader may know; what happened inside is in the log, under the
+ * same request id.
+ */
+import type { ProblemKind } from './pages/page_models.ts';
+
+export interface Problem {
+  readonly status: number;
+  readonly code: string;
+  readonly title: string;
+  readonly detail: string;
+  /** The page for people. */
+  readonly kind: ProblemKind;
+  readonly retryAfterSeconds?: number | undefined;
+}
+
+export const problems = {
+  misdirected: (publicUrl: string): Problem => ({
+    status: 421,
+    code: 'misdirected_request',
+    title: 'This server does not serve that host',
+    detail: `This installation answers at ${publicUrl}. An operator changes that with POORT_PUBLIC_URL.`,
+    kind: 'invalid_request',
+  }),
+  insecure: (publicUrl: string): Problem => ({
+    status: 403,
+    code: 'https_required',
+    title: 'Only HTTPS is served',
+    detail: `Use ${publicUrl}.`,
+    kind: 'invalid_request',
+  }),
+  malformed: (detail: string): Problem => ({
+    status: 400,
+    code: 'invalid_request',
+    title: 'The request cannot be read',
+    detail,
+    kind: 'invalid_request',
+  }),
+  tooLarge: (limitBytes: number): Problem => ({
+    status: 413,
+    code: 'content_too_large',
+    title: 'The request is too large',
+    detail: `A body may have ${limitBytes} bytes.`,
+    kind: 'invalid_request',
+  }),
+  unsupportedContent: (): Problem => ({
+    status: 415,
+    code: 'unsupported_media_type',
+    title: 'The body has an unexpected form',
+    detail: 'Forms are sent as application/x-www-form-urlencoded.',
+    kind: 'invalid_request',
+  }),
+  notFound: (): Problem => ({
+    status: 404,
+    code: 'not_found',
+    title: 'There is nothing here',
+    detail: 'No page or endpoint has this address.',
+    kind: 'not_found',
+  }),
+  methodNotAllowed: (): Problem => ({
+    status: 405,
+    code: 'method_not_allowed',
+    title: 'This address does not take that method',
+    detail: 'See the Allow header.',
+    kind: 'invalid_request',
+  }),
+  tenantSuspended: (): Problem => ({
+    status: 403,
+    code: 'tenant_suspended',
+    title: 'This organisation is suspended',
+    detail: 'Nobody can sign in here until it is resumed.',
+    kind: 'refused',
+  }),
+  crossSite: (): Problem => ({
+    status: 403,
+    code: 'cross_site_request',
+    title: 'This form was sent from another site',
+    detail: 'Open the page again and send the form from there.',
+    kind: 'refused',
+  }),
+  staleForm: (): Problem => ({
+    status: 403,
+    code: 'stale_form',
+    title: 'This form is no longer valid',
+    detail: 'Open the page again and send the form from there.',
+    kind: 'stale_form',
+  }),
+  fault: (): Problem => ({
+    status: 500,
+    code: 'server_error',
+    title: 'Something went wrong on our side',
+    detail: 'It has been recorded. Mention the request id when you ask about it.',
+    kind: 'fault',
+  }),
+  unavailable: (retryAfterSeconds: number): Problem => ({
+    status: 503,
+    code: 'temporarily_unavailable',
+    title: 'The server cannot answer right now',
+    detail: 'Try again in a moment.',
+    kind: 'busy',
+    retryAfterSeconds,
+  }),
+} as const;
+
+/** RFC 9457 §3. `type` is a page of the documentation. */
+export function problemBody(problem: Problem, context: { publicUrl: string; requestId: string }): string {
+  return JSON.stringify({
+    type: `${context.publicUrl}/docs/problems/${problem.code}`,
+    title: problem.title,
+    status: problem.status,
+    detail: problem.detail,
+    instance: `urn:uuid:${context.requestId}`,
+    code: problem.code,
+    request_id: context.requestId,
+  });
+}
+
+/** Thrown by a route to end as a problem; everything else that is thrown is a fault. */
+export class ProblemRaised extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem, options?: ErrorOptions) {
+    super(problem.title, options);
+    this.name = 'ProblemRaised';
+    this.problem = problem;
+  }
+}

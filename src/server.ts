@@ -1,0 +1,222 @@
+/**
+ * The composition root: builds the whole house and is the only file that sees every room. Opening a house gives storage and the
+ * services around it (the command line needs no more); starting a server puts the engine and the public door on top.
+ */
+import { createServer, type Server } from 'node:http';
+import type { Logger } from 'pino';
+import { createClientsCache } from '#adapters/clients_adapter.ts';
+import type { Config } from '#config/config.ts';
+import { type Clock, systemClock } from './foundation/clock.ts';
+import { createPasswordHasher, type PasswordHasher } from './foundation/password_hashing.ts';
+import { createSealer, type Sealer } from './foundation/sealing.ts';
+import { createApp } from './http/app.ts';
+import { createHealth } from './http/health.ts';
+import { createEnginePages } from './http/pages/engine_pages.ts';
+import { personScopes } from './oidc/accounts.ts';
+import { enabledGrantTypes } from './oidc/provider.ts';
+import { createProviderPool } from './oidc/provider_pool.ts';
+import { type Database, openDatabase } from './storage/database.ts';
+import { type DatabaseUrls, databaseUrls } from './storage/database_roles.ts';
+import { readRunningEmbeddedPostgres, startEmbeddedPostgres } from './storage/embedded_postgres.ts';
+import { MigrationRefused, migrate } from './storage/migrate.ts';
+
+export interface StartupProblem {
+  readonly setting: string;
+  readonly problem: string;
+  readonly fix: string;
+}
+
+/** What keeps the house from being opened, all of it at once, each with its fix. */
+export class StartupProblems extends Error {
+  readonly problems: readonly StartupProblem[];
+
+  constructor(problems: readonly StartupProblem[], options?: ErrorOptions) {
+    super(problems.map(({ setting, problem, fix }) => `${setting}: ${problem}. ${fix}`).join('\n'), options);
+    this.name = 'StartupProblems';
+    this.problems = problems;
+  }
+}
+
+export interface House {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly sealer: Sealer;
+  readonly passwords: PasswordHasher;
+  readonly database: Database;
+  readonly urls: DatabaseUrls;
+  close(): Promise<void>;
+}
+
+export interface OpenHouseOptions {
+  readonly logger: Logger;
+  readonly migrate: boolean;
+  readonly clock?: Clock;
+  /** Serving needs the embedded database for itself; a command may use the one of a running server. */
+  readonly attach?: boolean;
+}
+
+/**
+ * Opens the database (the given one, or the embedded one: a running `npm start`'s, else its own for as long as the house is
+ * open), migrates when asked and checks the roles. Throws `StartupProblems`.
+ */
+export async function openHouse(config: Config, options: OpenHouseOptions): Promise<House> {
+  const { logger } = options;
+  const clock = options.clock ?? systemClock;
+  const sealer = createSealer(config.masterKeys);
+  const source = await openDatabaseSource(config, options.attach ?? true);
+  try {
+    const urls = databaseUrls(source.ownerUrl, sealer);
+    if (options.migrate) await migrateOrExplain(config, { ownerUrl: source.ownerUrl, sealer, logger });
+    const database = openDatabase({
+      appUrl: urls.app,
+      platformUrl: urls.platform,
+      onFault: (fault) => logger.warn({ err: fault }, 'a connection to the database was lost'),
+    });
+    return {
+      config,
+      logger,
+      clock,
+      sealer,
+      passwords: createPasswordHasher(config.passwordHashing),
+      database,
+      urls,
+      async close() {
+        await database.close();
+        await source.close();
+      },
+    };
+  } catch (fault) {
+    await source.close();
+    throw fault;
+  }
+}
+
+interface DatabaseSource {
+  readonly ownerUrl: string;
+  close(): Promise<void>;
+}
+
+async function openDatabaseSource(config: Config, attach: boolean): Promise<DatabaseSource> {
+  const nothing = async (): Promise<void> => undefined;
+  if (config.databaseUrl !== undefined) return { ownerUrl: config.databaseUrl.reveal(), close: nothing };
+  if (attach) {
+    const running = await readRunningEmbeddedPostgres(config.dataDirectory);
+    if (running !== undefined) return { ownerUrl: running.ownerUrl(), close: nothing };
+  }
+  const start = await startEmbeddedPostgres({ dataDirectory: config.dataDirectory }).catch((fault: unknown) => {
+    throw new StartupProblems(
+      [
+        {
+          setting: 'the embedded PostgreSQL',
+          problem: fault instanceof Error ? fault.message : String(fault),
+          fix: 'Set POORT_DATABASE_URL to a PostgreSQL of your own, or see docs/operations.md',
+        },
+      ],
+      { cause: fault },
+    );
+  });
+  if (start.outcome === 'already_running') {
+    throw new StartupProblems([
+      {
+        setting: 'POORT_DATA_DIR',
+        problem: `${config.dataDirectory} is in use by process ${start.processId}`,
+        fix: 'Stop that process, or choose another directory',
+      },
+    ]);
+  }
+  return { ownerUrl: start.server.ownerUrl(), close: () => start.server.stop() };
+}
+
+async function migrateOrExplain(
+  config: Config,
+  { ownerUrl, sealer, logger }: { ownerUrl: string; sealer: Sealer; logger: Logger },
+): Promise<void> {
+  const setting = 'POORT_DATABASE_URL';
+  const migrated = await migrate({ ownerUrl, sealer }).catch((fault: unknown) => {
+    const problem = fault instanceof Error ? fault.message : String(fault);
+    const fix =
+      fault instanceof MigrationRefused
+        ? 'See docs/operations.md'
+        : 'Check the address, and that its role owns the database and may create roles';
+    throw new StartupProblems([{ setting, problem, fix }], { cause: fault });
+  });
+  if (migrated.applied.length > 0) logger.info({ applied: migrated.applied.length }, 'the database was migrated');
+  if (config.databaseUrl === undefined) return;
+  const { owner } = migrated;
+  if (!owner.superuser && !owner.bypassesRowLevelSecurity) return;
+  const problem = `${owner.name} is ${owner.superuser ? 'a superuser' : 'a role that bypasses row level security'}`;
+  const fix = 'Use a role that owns the database and may create roles, and nothing more';
+  if (config.env === 'production') throw new StartupProblems([{ setting, problem, fix }]);
+  logger.warn(`${problem}: ${fix}`);
+}
+
+export interface RunningServer {
+  readonly url: string;
+  readonly house: House;
+  /** Stops accepting, lets requests in flight finish, closes the house. */
+  close(): Promise<void>;
+}
+
+/** Serves until closed. Throws `StartupProblems`. */
+export async function startServer(
+  config: Config,
+  options: { readonly logger: Logger; readonly clock?: Clock },
+): Promise<RunningServer> {
+  const house = await openHouse(config, { ...options, migrate: true, attach: config.databaseUrl !== undefined });
+  try {
+    await house.passwords.selfTest();
+    const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 30_000 });
+    const { database, clock, logger, sealer } = house;
+    const clients = createClientsCache(database, { grantTypes: enabledGrantTypes, scopes: personScopes });
+    const pool = createProviderPool(
+      { config, database, clients, sealer, clock, pages: createEnginePages({ clock }) },
+      {
+        onFault: (fault, ctx) =>
+          logger.error(
+            { err: fault, request_id: ctx.res.getHeader('x-request-id'), route: ctx.oidc?.route },
+            'a request failed',
+          ),
+      },
+    );
+    await pool.start();
+    const health = createHealth({ database, mailConfigured: config.mail.smtpUrl !== undefined });
+    const signInServices = { database, passwords: house.passwords, clock, settings: config.signIn };
+    server.on('request', createApp({ config, pool, sealer, clock, health, logger, signInServices }));
+    await listen(server, config);
+    return {
+      url: config.http.publicUrl,
+      house,
+      async close() {
+        health.drain();
+        await drain(server, config.http.drainSeconds);
+        await house.close();
+      },
+    };
+  } catch (fault) {
+    await house.close();
+    throw fault;
+  }
+}
+
+function listen(server: Server, { http }: Config): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (fault: NodeJS.ErrnoException) => {
+      const problem = fault.code === 'EADDRINUSE' ? `port ${http.port} is in use` : fault.message;
+      reject(
+        new StartupProblems([{ setting: 'POORT_PORT', problem, fix: 'Stop what uses it, or choose another port' }], {
+          cause: fault,
+        }),
+      );
+    });
+    server.listen(http.port, http.host, resolve);
+  });
+}
+
+async function drain(server: Server, seconds: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const timer = setTimeout(() => server.closeAllConnections(), seconds * 1000);
+  await closed;
+  clearTimeout(timer);
+}
