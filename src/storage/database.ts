@@ -5,6 +5,7 @@
  * Three kinds of connections, each for a measured reason (docs/decisions/0004): a few shared, pipelined ones for reads; an
  * exclusive pool for durable writes, where a commit that waits for the disk must not hold up anyone else; one that listens.
  */
+import type { Socket } from 'node:net';
 import pg from 'pg';
 import type { TenantId } from '#src/domain/tenant.ts';
 
@@ -183,6 +184,8 @@ type ConnectionOptions = pg.ClientConfig;
 interface Slot {
   client?: pg.Client | undefined;
   connecting?: Promise<pg.Client> | undefined;
+  /** Statements of this turn of the event loop leave together. */
+  corked?: boolean;
 }
 
 /** A few connections that all requests share: their statements travel in one pipeline and fewer wake-ups are needed. */
@@ -204,6 +207,7 @@ class SharedConnections {
     const slot = this.#slots[this.#next];
     if (slot === undefined) throw new Error('there are no shared connections');
     const client = slot.client ?? (await this.#connect(slot));
+    cork(slot, client);
     return client.query<Row>(query);
   }
 
@@ -237,6 +241,23 @@ class SharedConnections {
       }),
     );
   }
+}
+
+/** The driver's socket; not in its types. Absent, everything works and only costs a system call for each statement. */
+interface WithSocket {
+  readonly connection?: { readonly stream?: Pick<Socket, 'cork' | 'uncork'> };
+}
+
+/** A system call costs more than a statement: what several requests ask in one turn of the event loop is written at once. */
+function cork(slot: Slot, client: pg.Client): void {
+  const stream = (client as unknown as WithSocket).connection?.stream;
+  if (slot.corked === true || stream === undefined) return;
+  slot.corked = true;
+  stream.cork();
+  setImmediate(() => {
+    slot.corked = false;
+    stream.uncork();
+  });
 }
 
 /** The one connection that hears of changes; while it is away, `listening` is false and everyone must look for themselves. */

@@ -1,6 +1,7 @@
 /** The table `artifacts`: what the engine keeps. Rows are asked for by hash and changed by `artifacts_commit` only. */
 import type { TenantDatabase } from '../database.ts';
 import type { EventRow } from '../event_log.ts';
+import { createGroupCommit } from '../group_commit.ts';
 
 export type Payload = Readonly<Record<string, unknown>>;
 
@@ -75,10 +76,27 @@ export async function findInteractionTombstone(tenant: TenantDatabase, idHash: B
   return (await tenant.read<{ client_id: string | null }>(tombstone, [idHash]))[0]?.client_id ?? undefined;
 }
 
+export interface ArtifactChanges {
+  readonly operations: readonly ArtifactOperation[];
+  readonly events: readonly EventRow[];
+  readonly now: Date;
+}
+
+const together = createGroupCommit<ArtifactChanges>((tenant, changes) =>
+  send(tenant, {
+    operations: changes.flatMap(({ operations }) => operations),
+    events: changes.flatMap(({ events }) => events),
+    now: new Date(Math.max(...changes.map(({ now }) => now.getTime()))),
+  }),
+);
+
 /** All of it or nothing, durable when it resolves. Rejects with `LostRace` when a single-use value was already used. */
-export async function commitArtifacts(
-  tenant: TenantDatabase,
-  { operations, events, now }: { operations: readonly ArtifactOperation[]; events: readonly EventRow[]; now: Date },
-): Promise<void> {
+export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactChanges): Promise<void> {
+  // New rows meet nobody: they need not be alone in their transaction.
+  if (changes.operations.every((operation) => operation.do === 'insert')) return together.commit(tenant, changes);
+  return send(tenant, changes);
+}
+
+async function send(tenant: TenantDatabase, { operations, events, now }: ArtifactChanges): Promise<void> {
   await tenant.write(commit, [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)]);
 }
