@@ -11,7 +11,7 @@ export interface PageShell {
   readonly tenantName: string;
   readonly applicationName?: string | undefined;
   readonly requestId: string;
-  /** Where {@link file://./render.ts} assets are served, without a trailing slash: `/assets`. */
+  /** Where the `assets` of render.ts are served, without a trailing slash: `/assets`. */
   readonly assetsPath: string;
   /** Absent: the page cannot be shown again in another language, and offers none. */
   readonly languageSwitch?: LanguageSwitch | undefined;
