@@ -5,7 +5,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Adapter, AdapterPayload } from 'oidc-provider';
-import { presetFor } from '#src/domain/client.ts';
+import { parseClientId, presetFor } from '#src/domain/client.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { Database } from '#src/storage/database.ts';
 import { type ClientRow, readClient } from '#src/storage/tables/clients.ts';
@@ -61,7 +61,8 @@ export function createClientsAdapter(cache: ClientsCache, tenantId: TenantId): A
     throw new Error('the engine does not write clients');
   };
   return {
-    find: (clientId) => cache.find(tenantId, clientId),
+    // A stranger's text: what cannot be one of our identifiers is not worth a question to the database.
+    find: async (clientId) => (parseClientId(clientId) === undefined ? undefined : cache.find(tenantId, clientId)),
     upsert: readOnly,
     destroy: readOnly,
     consume: readOnly,

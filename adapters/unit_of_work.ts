@@ -54,16 +54,8 @@ export class UnitOfWork {
     return this.#remember(kind, idHash, async () => {
       const row = await findArtifact(this.tenant, { kind, idHash: Buffer.from(idHash, 'hex') });
       if (row === undefined) return undefined;
-      // The grant and the session came along: the engine asks for them next.
-      if (row.grant_hash !== null) {
-        this.#learn('Grant', row.grant_hash.toString('hex'), row.grant_payload);
-      }
-      if (row.session_hash !== null && row.session_payload !== null) {
-        this.#learn('Session', row.session_hash.toString('hex'), row.session_payload);
-        const uid = row.session_payload['uid'];
-        if (typeof uid === 'string')
-          this.#remembered.set(`Session by uid:${uid}`, this.find('Session', row.session_hash.toString('hex')));
-      }
+      // The grant came along: the engine asks for it next.
+      if (row.grant_hash !== null) this.#learn('Grant', row.grant_hash.toString('hex'), row.grant_payload);
       return { idHash, payload: row.payload, consumedAt: row.consumed_at ?? undefined };
     });
   }
@@ -132,6 +124,14 @@ export class UnitOfWork {
 
   destroyGrant(grantId: string): void {
     this.destroy('Grant', hashOf(grantId));
+  }
+
+  /**
+   * The engine refused after it had begun: what was to be issued and consumed for it is forgotten, what was to be taken away
+   * (a reused token's whole grant) is not. Without this a wish that can't be granted would cost the client its refresh token.
+   */
+  forgetWhatWasRefused(): void {
+    this.#operations = this.#operations.filter((operation) => operation.do === 'destroy' || operation.do === 'revoke');
   }
 
   append(event: NewEvent): void {

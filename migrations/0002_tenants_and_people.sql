@@ -52,11 +52,12 @@ grant select, insert, update, delete on memberships to poort_app;
 
 alter table users enable row level security;
 alter table users force row level security;
+-- A scalar subquery and not EXISTS: that is planned as a scan of all of the tenant's members for every row looked at.
 create policy members_only on users
-  using (exists (select from memberships m
-                  where m.tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid and m.user_id = users.id))
-  with check (exists (select from memberships m
-                  where m.tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid and m.user_id = users.id));
+  using ((select true from memberships m
+           where m.tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid and m.user_id = users.id))
+  with check ((select true from memberships m
+                where m.tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid and m.user_id = users.id));
 grant select, insert, update on users to poort_app;
 
 create table roles (
@@ -128,10 +129,10 @@ begin
   perform set_config('app.tenant_id', p_tenant_id::text, true);
   return query
     select u.id, u.email::text, u.email_verified, u.given_name, u.family_name, u.locale, u.updated_at, e.roles, e.permissions
-      from memberships m
-      join users u on u.id = m.user_id
-      cross join lateral effective_roles(m.tenant_id, m.user_id) e
-     where m.tenant_id = p_tenant_id and m.user_id = p_user_id and m.status = 'active' and u.status = 'active';
+      from users u
+      cross join lateral effective_roles(p_tenant_id, u.id) e
+     where u.id = p_user_id and u.status = 'active'
+       and (select m.status = 'active' from memberships m where m.tenant_id = p_tenant_id and m.user_id = p_user_id);
 end $$;
 grant execute on function account_read(uuid, uuid) to poort_app;
 
@@ -141,9 +142,10 @@ language plpgsql security invoker as $$
 begin
   perform set_config('app.tenant_id', p_tenant_id::text, true);
   return query
-    select u.id, u.password_hash, u.email_verified, u.locale, m.status = 'active' and u.status = 'active'
+    select u.id, u.password_hash, u.email_verified, u.locale,
+           u.status = 'active'
+           and (select m.status = 'active' from memberships m where m.tenant_id = p_tenant_id and m.user_id = u.id)
       from users u
-      join memberships m on m.tenant_id = p_tenant_id and m.user_id = u.id
      where u.email_canonical = p_email_canonical;
 end $$;
 grant execute on function sign_in_candidate(uuid, text) to poort_app;

@@ -25,32 +25,41 @@ create unique index artifacts_by_user_code on artifacts (tenant_id, user_code_ha
 select isolate_by_tenant('artifacts');
 grant select, insert, update, delete on artifacts to poort_app;
 
+-- Whether the account and the client behind an artifact are enabled. Scalar subqueries on whole primary keys, here and below:
+-- they can only be index look-ups, where joins and EXISTS were planned as scans of all of a tenant's grants or members
+-- while a table was young and its statistics old.
 create function artifact_is_alive(p_tenant_id uuid, p_account_id uuid, p_client_id text) returns boolean
 language sql security invoker stable as $$
   select (p_account_id is null
-          or exists (select from memberships m join users u on u.id = m.user_id
-                      where m.tenant_id = p_tenant_id and m.user_id = p_account_id
-                        and m.status = 'active' and u.status = 'active'))
+          or (    (select m.status = 'active' from memberships m where m.tenant_id = p_tenant_id and m.user_id = p_account_id)
+              and (select u.status = 'active' from users u where u.id = p_account_id)))
      and (p_client_id is null
-          or exists (select from clients c where c.tenant_id = p_tenant_id and c.client_id = p_client_id and c.status = 'active'))
+          or (select c.status = 'active' from clients c where c.tenant_id = p_tenant_id and c.client_id = p_client_id))
 $$;
 grant execute on function artifact_is_alive(uuid, uuid, text) to poort_app;
 
--- One read answers for the artifact, its grant and its session: an introspection is one round trip.
-create function artifact_find(p_tenant_id uuid, p_kind text, p_id_hash bytea)
-returns table (payload json, consumed_at timestamptz, grant_hash bytea, grant_payload json, session_hash bytea, session_payload json)
+-- One read answers for the artifact and its grant, and for all artifacts that are asked for at the same moment: an introspection
+-- is at most one round trip.
+create function artifacts_find(p_tenant_id uuid, p_kinds text[], p_id_hashes bytea[])
+returns table (ordinal integer, payload json, consumed_at timestamptz, grant_hash bytea, grant_payload json)
 language plpgsql security invoker as $$
 begin
   perform set_config('app.tenant_id', p_tenant_id::text, true);
-  return query
-    select a.payload, a.consumed_at, a.grant_hash, g.payload, s.id_hash, s.payload
-      from artifacts a
-      left join artifacts g on g.tenant_id = p_tenant_id and g.kind = 'Grant' and g.id_hash = a.grant_hash and a.kind <> 'Grant'
-      left join artifacts s on s.tenant_id = p_tenant_id and s.kind = 'Session' and s.session_uid = a.session_uid and a.kind <> 'Session'
-     where a.tenant_id = p_tenant_id and a.kind = p_kind and a.id_hash = p_id_hash
-       and artifact_is_alive(p_tenant_id, a.account_id, a.client_id);
+  for i in 1 .. cardinality(p_kinds) loop
+    return query
+      select i, a.payload, a.consumed_at, a.grant_hash,
+             (select g.payload from artifacts g
+               where g.tenant_id = p_tenant_id and g.kind = 'Grant' and g.id_hash = a.grant_hash)
+        from artifacts a
+       where a.tenant_id = p_tenant_id and a.kind = p_kinds[i] and a.id_hash = p_id_hashes[i]
+         and (a.account_id is null
+              or (    (select m.status = 'active' from memberships m where m.tenant_id = p_tenant_id and m.user_id = a.account_id)
+                  and (select u.status = 'active' from users u where u.id = a.account_id)))
+         and (a.client_id is null
+              or (select c.status = 'active' from clients c where c.tenant_id = p_tenant_id and c.client_id = a.client_id));
+  end loop;
 end $$;
-grant execute on function artifact_find(uuid, text, bytea) to poort_app;
+grant execute on function artifacts_find(uuid, text[], bytea[]) to poort_app;
 
 create function session_find_by_uid(p_tenant_id uuid, p_session_uid text)
 returns table (id_hash bytea, payload json)

@@ -12,7 +12,14 @@ export interface EnginePages {
   expired(ctx: KoaContextWithOIDC, tenant: TenantRow, application: ApplicationLink | undefined): void;
   /** Asks whether to sign out; posts `xsrf` and `logout` to `action`. */
   logout(ctx: KoaContextWithOIDC, tenant: TenantRow, form: LogoutForm): void;
-  loggedOut(ctx: KoaContextWithOIDC, tenant: TenantRow, application: ApplicationLink | undefined): void;
+  loggedOut(ctx: KoaContextWithOIDC, tenant: TenantRow, ending: SessionEnding): void;
+}
+
+/** What is left after the person answered the logout page. */
+export interface SessionEnding {
+  /** The application that was signed out of, when it was only that one. */
+  readonly application: ApplicationLink | undefined;
+  readonly stillSignedIn: boolean;
 }
 
 export interface ApplicationLink {

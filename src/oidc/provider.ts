@@ -22,6 +22,7 @@ import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { claimsByScope, extraTokenClaims, findAccount, personScopes } from './accounts.ts';
 import type { ApplicationLink, EnginePages } from './engine_pages.ts';
 import { createInteractionPolicy, factsOf, loadExistingGrant, mayIntrospect, resourceServerInfo } from './policies.ts';
+import { limitRequests } from './request_limits.ts';
 
 export interface EngineDependencies {
   readonly config: Pick<Config, 'http' | 'lifetimes'>;
@@ -92,6 +93,7 @@ export function createProvider(
       clientAuthSigningAlgValues: ['ES256', 'RS256', 'PS256', 'EdDSA'],
       dPoPSigningAlgValues: ['ES256', 'EdDSA'],
     },
+    assertJwtClientAuthClaimsAndHeader: (_ctx, claims, header) => assertIsClientAssertion(claims, header, nowSeconds()),
     extraClientMetadata: { properties: [...extraClientMetadata] },
     pkce: { required: () => true },
     clientBasedCORS: (_ctx, origin, client) => isOriginOf(client, origin),
@@ -115,11 +117,15 @@ export function createProvider(
         // What the person agreed to at the start stays the audience without being repeated.
         useGrantedResource: () => true,
       },
-      revocation: { enabled: true },
+      revocation: {
+        enabled: true,
+        // RFC 7009 §2.1. Answered as an unknown value is: a refusal would tell a stranger that the token is alive.
+        allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId,
+      },
       rpInitiatedLogout: {
         enabled: true,
         logoutSource: (ctx) => showLogout(ctx, tenant, pages),
-        postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx, tenant, applicationOf(ctx.oidc.client)),
+        postLogoutSuccessSource: (ctx) => showLoggedOut(ctx, tenant, pages),
       },
       userinfo: { enabled: true },
     },
@@ -172,6 +178,7 @@ export function createProvider(
   provider.OIDCContext.prototype.urlFor = function urlFor(name: string, options?: Record<string, unknown>) {
     return provider.urlFor(name, options);
   };
+  limitRequests(provider);
   provider.Client.prototype.compareClientSecret = async function compareClientSecret(this: Client, actual: string) {
     return matchesAny(actual, factsOf(this).secretHashes);
   };
@@ -202,6 +209,26 @@ function openKey(key: SigningKeyRow, tenant: TenantRow, sealer: Sealer): JWK {
   return { ...JSON.parse(jwk), kid: key.kid, alg: key.alg, use: 'sig' };
 }
 
+/** `typ` of a client assertion: none or `JWT` as RFC 7523 has it, or the explicit one of its successor. */
+const assertionTypes: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'client-authentication+jwt']);
+const longestAssertionSeconds = 24 * 60 * 60;
+
+/**
+ * RFC 8725 §3.11: what a client's key signed for another purpose (a DPoP proof, a request object) is no proof of who asks. And
+ * since an assertion is remembered until it expires, it must expire. Throws `InvalidClientAuth`.
+ */
+async function assertIsClientAssertion(
+  claims: Readonly<Record<string, unknown>>,
+  header: Readonly<Record<string, unknown>>,
+  nowSeconds: number,
+): Promise<void> {
+  const { typ } = header;
+  if (!assertionTypes.has(typeof typ === 'string' ? typ.toLowerCase() : typ))
+    throw new errors.InvalidClientAuth('a client assertion must not be typed as something else');
+  if (!(Number(claims['exp']) <= nowSeconds + longestAssertionSeconds))
+    throw new errors.InvalidClientAuth('a client assertion must expire within a day');
+}
+
 /** Compares with every live secret, always all of them, in the same time. */
 function matchesAny(actual: string, secretHashes: readonly string[]): boolean {
   const presented = sha256(actual);
@@ -226,6 +253,13 @@ function showLogout(ctx: KoaContextWithOIDC, tenant: TenantRow, pages: EnginePag
     application: applicationOf(ctx.oidc.client),
     redirectOrigin: originOf(state?.postLogoutRedirectUri),
   });
+}
+
+/** The address names the application that was signed out of; whether that was all of it, only the session can tell. */
+async function showLoggedOut(ctx: KoaContextWithOIDC, tenant: TenantRow, pages: EnginePages): Promise<void> {
+  const { accountId } = await ctx.oidc.provider.Session.get(ctx);
+  const stillSignedIn = accountId !== undefined;
+  pages.loggedOut(ctx, tenant, { application: applicationOf(ctx.oidc.client), stillSignedIn });
 }
 
 function showExpired(ctx: KoaContextWithOIDC, tenant: TenantRow, pages: EnginePages): void {

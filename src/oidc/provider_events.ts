@@ -43,10 +43,14 @@ export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }
 
 function recordOutcome(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
   const { route, client, entities, params } = ctx.oidc;
-  if (route === 'token' && ctx.status === 200) unit.append(tokenIssued(ctx));
+  if (route === 'token') {
+    if (ctx.status === 200) unit.append(tokenIssued(ctx));
+    else unit.forgetWhatWasRefused();
+  }
   if (route === 'revocation' && ctx.status === 200) {
     const token = entities.AccessToken ?? entities.ClientCredentials ?? entities.RefreshToken;
-    if (token !== undefined) {
+    // Somebody else's token is found but not touched, see `revocation` in provider.ts.
+    if (token !== undefined && token.clientId === client?.clientId) {
       unit.append({
         type: 'token.revoked',
         outcome: 'success',
@@ -129,18 +133,25 @@ function withdraw(
     : { error: 'server_error', error_description: 'oops! something went wrong' };
 }
 
-/** `response_mode=form_post` sends a form to the application: the one page that may post elsewhere, and only there. */
+/**
+ * The engine's own pages that post by themselves: `response_mode=form_post` to the application, and a logout without a session
+ * to ourselves, from where a redirect leads to the application. Each may lead there, and only there.
+ */
 function allowFormPost(ctx: KoaContextWithOIDC): void {
-  const redirectOrigin = originOf(
-    typeof ctx.oidc?.params?.['redirect_uri'] === 'string' ? ctx.oidc.params['redirect_uri'] : undefined,
-  );
-  if (
-    ctx.oidc?.params?.['response_mode'] !== 'form_post' ||
-    ctx.oidc.client === undefined ||
-    redirectOrigin === undefined
-  )
-    return;
-  if (!ctx.oidc.redirectUriCheckPerformed) return;
+  const target = originOf(formPostTarget(ctx));
+  if (target === undefined) return;
   const policy = ctx.response.get('content-security-policy');
-  ctx.set('content-security-policy', policy.replace("form-action 'self'", `form-action 'self' ${redirectOrigin}`));
+  ctx.set('content-security-policy', policy.replace("form-action 'self'", `form-action 'self' ${target}`));
+}
+
+/** Only addresses that were checked against what the client registered. */
+function formPostTarget({ oidc }: KoaContextWithOIDC): string | undefined {
+  if (oidc?.client === undefined) return undefined;
+  const { params, session, route } = oidc;
+  if (route === 'end_session' && session?.accountId === undefined) {
+    return (session?.state as { postLogoutRedirectUri?: string } | undefined)?.postLogoutRedirectUri;
+  }
+  const redirectUri = params?.['redirect_uri'];
+  if (params?.['response_mode'] !== 'form_post' || !oidc.redirectUriCheckPerformed) return undefined;
+  return typeof redirectUri === 'string' ? redirectUri : undefined;
 }

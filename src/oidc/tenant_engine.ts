@@ -8,9 +8,10 @@ import { errors, type Interaction, type InteractionResults, type KoaContextWithO
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import type { Origin } from '#src/storage/event_log.ts';
-import { findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
+import { expectCommit, findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
 import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
+import { personScopes } from './accounts.ts';
 import type { ApplicationLink } from './engine_pages.ts';
 import { applicationOf, createProvider, type EngineDependencies } from './provider.ts';
 import { commitWhatHappens } from './provider_events.ts';
@@ -101,7 +102,14 @@ export async function buildTenantEngine(
     tenant,
     provider,
 
-    serve: (exchange) => unitFor(exchange).run(() => handle(exchange.request, exchange.response)),
+    async serve(exchange) {
+      const isOver = expectCommit(tenantDatabase);
+      try {
+        await unitFor(exchange).run(() => handle(exchange.request, exchange.response));
+      } finally {
+        isOver();
+      }
+    },
 
     findInteraction: (exchange, uid) =>
       unitFor(exchange).run(async () => {
@@ -145,16 +153,28 @@ export async function buildTenantEngine(
 
   async function missingScopes(interaction: Interaction): Promise<PendingInteraction['missingScopes']> {
     if (interaction.prompt.name !== 'consent') return [];
+    const { apis } = await readTenantMaterial(tenantDatabase);
     const { missingOIDCScope, missingResourceScopes } = consentDetails(interaction);
-    const material = await readTenantMaterial(tenantDatabase);
     const described = Object.entries(missingResourceScopes).flatMap(([audience, names]) => {
-      const api = material.apis.find((candidate) => candidate.audience === audience);
+      const api = apis.find((candidate) => candidate.audience === audience);
       return names.map((name) => ({
         name,
         description: api?.scopes.find((scope) => scope.name === name)?.description,
       }));
     });
-    return [...missingOIDCScope.map((name) => ({ name, description: undefined })), ...described];
+    const missing = [...missingOIDCScope.map((name) => ({ name, description: undefined })), ...described];
+    if (missing.length > 0) return missing;
+
+    // `prompt=consent` while nothing is missing: the person is asked about all of it again, never about nothing.
+    const { scope, resource } = interaction.params;
+    const asked = new Set(typeof scope === 'string' ? scope.split(' ') : []);
+    const audiences: readonly unknown[] = [resource].flat();
+    return [
+      ...personScopes.filter((name) => asked.has(name)).map((name) => ({ name, description: undefined })),
+      ...apis
+        .filter(({ audience }) => audiences.includes(audience))
+        .flatMap((api) => api.scopes.filter(({ name }) => asked.has(name))),
+    ];
   }
 
   async function resultOf(

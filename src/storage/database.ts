@@ -101,6 +101,12 @@ export function openDatabase(options: DatabaseOptions): Database {
   async function onWriter<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
     const client = await writers.connect();
     let broken: Error | undefined;
+    // A connection that breaks tells its statements, and itself: nobody listens to a client that is checked out but we, and an
+    // error that nobody hears ends the process.
+    const onError = (fault: Error): void => {
+      broken = fault;
+    };
+    client.on('error', onError);
     try {
       return await work(client);
     } catch (fault) {
@@ -108,6 +114,8 @@ export function openDatabase(options: DatabaseOptions): Database {
       throw translate(fault);
     } finally {
       client.release(broken);
+      // Last: a broken connection may say so once more while it is put away.
+      if (broken === undefined) client.off('error', onError);
     }
   }
 
@@ -329,6 +337,22 @@ function isConnectionFault(fault: unknown): fault is Error {
     /^(Connection terminated|Client has encountered a connection error|Client was closed)/.test(fault.message)
   );
 }
+
+/** Whether the database cannot be reached or has no room right now: trying again later may help, and nobody has to repair a thing. */
+export function isUnavailable(fault: unknown): boolean {
+  if (isConnectionFault(fault)) return true;
+  if (!(fault instanceof Error)) return false;
+  const { message } = fault as Error;
+  const code = 'code' in fault ? String(fault.code) : '';
+  return (
+    unavailableStates.has(code) ||
+    code.startsWith('53') ||
+    /^(timeout exceeded when trying to connect|timeout expired)/.test(message)
+  );
+}
+
+/** No such database, and one that takes no connections: both while an operator restores or moves it. */
+const unavailableStates: ReadonlySet<string> = new Set(['3D000', '55000']);
 
 function translate(fault: unknown): unknown {
   if (!(fault instanceof pg.DatabaseError) || fault.code !== raceLost) return fault;

@@ -2,6 +2,7 @@
 import type { TenantDatabase } from '../database.ts';
 import type { EventRow } from '../event_log.ts';
 import { createGroupCommit } from '../group_commit.ts';
+import { createReadTogether } from '../read_together.ts';
 
 export type Payload = Readonly<Record<string, unknown>>;
 
@@ -10,8 +11,6 @@ export interface ArtifactRow {
   readonly consumed_at: Date | null;
   readonly grant_hash: Buffer | null;
   readonly grant_payload: Payload | null;
-  readonly session_hash: Buffer | null;
-  readonly session_payload: Payload | null;
 }
 
 /** One change; hashes are hexadecimal, instants ISO 8601. See `artifacts_commit` in migrations/0005 for what each does. */
@@ -40,7 +39,7 @@ export interface StoredArtifact {
   readonly expires_at: string;
 }
 
-const find = { name: 'artifact_find', text: 'select * from artifact_find($1, $2, $3)' } as const;
+const find = { name: 'artifacts_find', text: 'select * from artifacts_find($1, $2, $3)' } as const;
 const findByUid = { name: 'session_find_by_uid', text: 'select * from session_find_by_uid($1, $2)' } as const;
 const findByUserCode = {
   name: 'artifact_find_by_user_code',
@@ -49,12 +48,20 @@ const findByUserCode = {
 const commit = { name: 'artifacts_commit', text: 'select artifacts_commit($1, $2, $3, $4)' } as const;
 const tombstone = { name: 'interaction_tombstone', text: 'select * from interaction_tombstone($1, $2)' } as const;
 
-export async function findArtifact(
-  tenant: TenantDatabase,
-  { kind, idHash }: { kind: string; idHash: Buffer },
-): Promise<ArtifactRow | undefined> {
-  return (await tenant.read<ArtifactRow>(find, [kind, idHash]))[0];
+export interface ArtifactKey {
+  readonly kind: string;
+  readonly idHash: Buffer;
 }
+
+/** Undefined for what is not there and for what belongs to a dead account or client. */
+export const findArtifact = createReadTogether<ArtifactKey, ArtifactRow>(async (tenant, keys) => {
+  const kinds = keys.map(({ kind }) => kind);
+  const hashes = keys.map(({ idHash }) => idHash);
+  const rows = await tenant.read<ArtifactRow & { ordinal: number }>(find, [kinds, hashes]);
+  const found: (ArtifactRow | undefined)[] = keys.map(() => undefined);
+  for (const row of rows) found[row.ordinal - 1] = row;
+  return found;
+});
 
 export async function findSessionByUid(
   tenant: TenantDatabase,
@@ -89,6 +96,11 @@ const together = createGroupCommit<ArtifactChanges>((tenant, changes) =>
     now: new Date(Math.max(...changes.map(({ now }) => now.getTime()))),
   }),
 );
+
+/** Says that a request is being served that may soon commit; call the answer when it is over. See group_commit.ts. */
+export function expectCommit(tenant: TenantDatabase): () => void {
+  return together.expect(tenant);
+}
 
 /** All of it or nothing, durable when it resolves. Rejects with `LostRace` when a single-use value was already used. */
 export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactChanges): Promise<void> {
