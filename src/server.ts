@@ -12,6 +12,7 @@ import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
 import { createApp } from '#src/http/app.ts';
 import { createHealth } from '#src/http/health.ts';
 import { createEnginePages } from '#src/http/pages/engine_pages.ts';
+import { type Schedule, startSchedule } from '#src/jobs/schedule.ts';
 import { personScopes } from '#src/oidc/accounts.ts';
 import { enabledGrantTypes } from '#src/oidc/provider.ts';
 import { createProviderPool } from '#src/oidc/provider_pool.ts';
@@ -151,6 +152,11 @@ async function migrateOrExplain(
   logger.warn(`${problem}: ${fix}`);
 }
 
+/** The jobs of one process: `poort worker` has them, and `npm start`, which is everything at once. */
+export function startJobs({ database, logger }: House): Schedule {
+  return startSchedule({ database, logger });
+}
+
 export interface RunningServer {
   readonly url: string;
   readonly house: House;
@@ -213,10 +219,14 @@ function listen(server: Server, { http }: Config): Promise<void> {
   });
 }
 
+const idleCheckMilliseconds = 25;
+
 async function drain(server: Server, seconds: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
+  // A connection whose last request is answered would stay open for a next one that nobody will serve.
+  const idle = setInterval(() => server.closeIdleConnections(), idleCheckMilliseconds);
   const timer = setTimeout(() => server.closeAllConnections(), seconds * 1000);
   await closed;
+  clearInterval(idle);
   clearTimeout(timer);
 }

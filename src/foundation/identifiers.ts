@@ -4,7 +4,7 @@
  * know what the values are for; prefixes come from the caller.
  */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes, randomUUID } from 'node:crypto';
 
 const MILLISECONDS_LIMIT = 2 ** 48;
 const SEQUENCE_LIMIT = 2 ** 12;
@@ -29,16 +29,12 @@ export function uuidv7(now: Date): string {
   if (!(milliseconds >= 0 && milliseconds < MILLISECONDS_LIMIT)) {
     throw new RangeError('uuidv7 needs a valid date between 1970 and 10889');
   }
-  const random = randomBytes(10);
-  advance(milliseconds, random.readUInt16BE(0) % SEQUENCE_START_LIMIT);
+  // Its variant and 62 random bits stand where ours do, and Node draws them from a pool: a system call less for every event.
+  const random = randomUUID();
+  advance(milliseconds, Number.parseInt(random.slice(0, 8), 16) % SEQUENCE_START_LIMIT);
 
-  const bytes = Buffer.alloc(16);
-  bytes.writeUIntBE(latestMilliseconds, 0, 6);
-  bytes.writeUInt16BE(0x7000 | sequence, 6);
-  random.copy(bytes, 8, 2);
-  bytes.writeUInt8(0x80 | (bytes.readUInt8(8) & 0x3f), 8);
-  const hex = bytes.toString('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  const time = latestMilliseconds.toString(16).padStart(12, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${sequence.toString(16).padStart(3, '0')}-${random.slice(19)}`;
 }
 
 function advance(milliseconds: number, freshSequence: number): void {
@@ -71,5 +67,5 @@ export function randomValue(prefix = '', bytes = 32): string {
  * values with at least 128 bits of randomness; a password needs password_hashing.ts.
  */
 export function sha256(value: string): Buffer {
-  return createHash('sha256').update(value, 'utf8').digest();
+  return hash('sha256', value, 'buffer');
 }
