@@ -365,7 +365,28 @@ function generalWarnings(
       `POORT_DATABASE_URL is given but POORT_MASTER_KEY is not: keys in that database are sealed with the generated key in ${config.dataDirectory}, and no other machine can open them`,
     );
   }
-  return [...warnings, ...lifetimeWarnings(config)];
+  return [...warnings, ...withoutEffect(given), ...lifetimeWarnings(config)];
+}
+
+/** Settings of parts that come with later versions. Whoever gives one must not believe that it does something. */
+const notYetInUse: readonly SettingName[] = [
+  'redis_url',
+  'grpc.port',
+  'grpc.host',
+  'metrics_port',
+  'processes',
+  'egress_allow',
+  'sentry_dsn',
+  'otlp_endpoint',
+];
+
+function withoutEffect(given: ReadonlyMap<SettingName, GivenValue>): readonly string[] {
+  return notYetInUse.flatMap((name) => {
+    const value = given.get(name);
+    // Zero switches a part off, which it is.
+    if (value === undefined || value.source === 'config/default.yaml' || value.value === 0) return [];
+    return [`${value.writtenAs} has no effect in this version`];
+  });
 }
 
 function lifetimeWarnings({ lifetimes }: Config): readonly string[] {

@@ -331,6 +331,7 @@ describe('a warning', () => {
     ['an address in the public URL', { POORT_PUBLIC_URL: 'http://127.0.0.1:3000' }, 'passkeys need a host name'],
     ['proxies that are everybody', { POORT_TRUSTED_PROXIES: '0.0.0.0/0' }, 'trusts every address'],
     ['a shared database with a private key', { POORT_DATABASE_URL: 'postgres://o@db/p' }, 'POORT_MASTER_KEY is not'],
+    ['a part that comes later', { POORT_REDIS_URL: 'redis://cache.example' }, 'POORT_REDIS_URL has no effect'],
     ['an idle limit beyond the absolute one', { AUTH_REFRESH_TOKEN_TTL_HOURS: '1000' }, 'which decides'],
   ] as const satisfies readonly (readonly [string, Record<string, string>, string])[];
 
