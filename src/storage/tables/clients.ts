@@ -87,11 +87,17 @@ export async function insertClientSecret(
   transaction: Transaction,
   secret: { tenantId: TenantId; clientId: string; secretHash: Buffer; now: Date },
 ): Promise<void> {
+  // One rotation at a time: two that chose the same slot would end a secret that was shown a moment ago.
+  await transaction.query('select client_id from clients where tenant_id = $1 and client_id = $2 for update', [
+    secret.tenantId,
+    secret.clientId,
+  ]);
   await transaction.query(
     `insert into client_secrets as s (tenant_id, client_id, slot, secret_hash, created_at)
      values ($1, $2, coalesce(
-       (select slot from unnest('{1,2}'::smallint[]) slot where not exists (
-          select from client_secrets t where t.tenant_id = $1 and t.client_id = $2 and t.slot = slot) order by slot limit 1),
+       (select free.slot from unnest('{1,2}'::smallint[]) as free (slot) where not exists (
+          select from client_secrets t where t.tenant_id = $1 and t.client_id = $2 and t.slot = free.slot)
+         order by free.slot limit 1),
        (select t.slot from client_secrets t where t.tenant_id = $1 and t.client_id = $2 order by t.created_at, t.slot limit 1)),
        $3, $4)
      on conflict (tenant_id, client_id, slot) do update set secret_hash = excluded.secret_hash, created_at = excluded.created_at`,
