@@ -14,12 +14,13 @@ const shared = {
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {},
-  testTimeout: 30_000,
   modulePathIgnorePatterns: ['<rootDir>/.poort/'],
 };
 
 export default {
   rootDir,
+  // Here and not in the projects, where jest does not look for it.
+  testTimeout: 30_000,
   maxWorkers: 2,
   reporters: [
     'default',

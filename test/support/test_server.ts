@@ -18,7 +18,7 @@ export interface TestServer {
   readonly server: RunningServer;
   /** For flows called as the operator. */
   readonly context: FlowContext;
-  /** Log lines of level `warn` and above, parsed. */
+  /** Log lines, parsed: of level `warn` and above unless the options ask for more. */
   readonly log: readonly Readonly<Record<string, unknown>>[];
   close(): Promise<void>;
 }
@@ -27,6 +27,7 @@ export interface TestServerOptions {
   /** Settings as environment variables. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly clock?: Clock;
+  readonly logLevel?: Config['log']['level'];
   /** Another server of the same installation: same database. */
   readonly beside?: TestServer;
   readonly change?: (config: Config) => Config;
@@ -38,7 +39,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const config = await testConfig(directory, database, options);
   const log: Record<string, unknown>[] = [];
   const logger = createLogger(
-    { level: 'warn', format: 'json' },
+    { level: options.logLevel ?? 'warn', format: 'json' },
     { write: (line: string) => void log.push(JSON.parse(line)) },
   );
   const server = await startServer(config, {

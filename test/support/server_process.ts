@@ -1,0 +1,70 @@
+/** Poort as its users run it: a process of its own that can be killed. Its database is that of a test server. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type TestDatabase, testMasterKey } from './cluster.ts';
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+export interface ServerProcess {
+  /** SIGKILL: it learns nothing and finishes nothing. Resolves when it is gone. */
+  killAtOnce(): Promise<void>;
+  /** SIGTERM: it drains. Resolves to its exit code. */
+  stop(): Promise<number | null>;
+}
+
+/** `poort serve` on this database and port. Resolves when it serves. */
+export async function startServerProcess({
+  database,
+  port,
+}: {
+  database: TestDatabase;
+  port: number;
+}): Promise<ServerProcess> {
+  const directory = await mkdtemp(join(tmpdir(), 'poort-process-'));
+  const child = spawn(process.execPath, [main, 'serve'], {
+    cwd: directory,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env['PATH'],
+      POORT_ENV: 'test',
+      POORT_PORT: String(port),
+      POORT_GRPC_PORT: '0',
+      POORT_METRICS_PORT: '0',
+      POORT_DATA_DIR: directory,
+      POORT_DATABASE_URL: database.ownerUrl,
+      POORT_MASTER_KEY: testMasterKey,
+      POORT_DEMO: 'off',
+      POORT_LOG_FORMAT: 'json',
+    },
+  });
+  const gone = once(child, 'close').then(async () => rm(directory, { recursive: true, force: true }));
+  await untilItServes(child);
+  return {
+    async killAtOnce() {
+      child.kill('SIGKILL');
+      await gone;
+    },
+    async stop() {
+      child.kill('SIGTERM');
+      await gone;
+      return child.exitCode;
+    },
+  };
+}
+
+function untilItServes(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let output = '';
+    const read = (chunk: Buffer): void => {
+      output += chunk.toString('utf8');
+      if (output.includes('Poort serves')) resolve();
+    };
+    child.stdout?.on('data', read);
+    child.stderr?.on('data', read);
+    child.once('close', (code) => reject(new Error(`poort serve ended with ${code}: ${output}`)));
+  });
+}
