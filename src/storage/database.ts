@@ -295,6 +295,8 @@ class ChangesConnection {
     client.on('end', () => this.#lost(client));
     await client.connect();
     await client.query(`listen ${changesChannel}`);
+    // Closed meanwhile: nobody else would end this one, and an open connection keeps the process alive.
+    if (this.#closed) return client.end();
     this.#client = client;
     this.#listener?.onInterrupted();
     this.listening = true;

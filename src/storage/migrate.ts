@@ -1,6 +1,6 @@
 /**
- * Brings a database to the state this version needs: the roles, then every file of migrations/ that the ledger lacks, each in
- * a transaction of its own, under an advisory lock. Forward only. knex runs the files and keeps the ledger; it is loaded only
+ * Brings a database to the state this version needs: the roles, then every file of migrations/ that the ledger lacks, all of
+ * them in one transaction, under an advisory lock. Forward only. knex runs the files and keeps the ledger; it is loaded only
  * when there is something to run, because a warm start should not wait for it.
  */
 import { readdir, readFile } from 'node:fs/promises';
@@ -138,10 +138,13 @@ async function pendingMigrations(client: pg.Client): Promise<readonly string[]> 
 
 async function runMigrations(ownerUrl: string): Promise<void> {
   const { default: createKnex } = await import('knex');
-  const knex = createKnex({ client: 'pg', connection: ownerUrl, pool: { min: 0, max: 2 } });
+  // What knex would print on its own is in the error it throws, which somebody catches and logs once.
+  const say = (): void => undefined;
+  const log = { debug: say, deprecate: say, error: say, warn: say };
+  const knex = createKnex({ client: 'pg', connection: ownerUrl, pool: { min: 0, max: 2 }, log });
   const configuration = { tableName: ledger, migrationSource: new PlainSqlMigrations() };
   try {
-    // A process killed between two migrations leaves knex's own lock behind. The advisory lock is ours, so nobody else migrates.
+    // A process that was killed may have left knex's own lock behind. The advisory lock is ours, so nobody else migrates.
     await knex.migrate.forceFreeMigrationsLock(configuration).catch(() => undefined);
     await knex.migrate.latest(configuration);
     await knex.raw(`grant select on ${ledger} to poort_platform`);
