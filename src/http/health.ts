@@ -16,6 +16,7 @@ export interface Health {
   ready(): Promise<Readiness>;
   /** From now on not ready, while requests in flight finish. */
   drain(): void;
+  isDraining(): boolean;
 }
 
 export function createHealth({ database, mailConfigured }: { database: Database; mailConfigured: boolean }): Health {
@@ -41,6 +42,7 @@ export function createHealth({ database, mailConfigured }: { database: Database;
     drain() {
       draining = true;
     },
+    isDraining: () => draining,
   };
 }
 

@@ -13,6 +13,8 @@ export interface Problem {
   /** The page for people. */
   readonly kind: ProblemKind;
   readonly retryAfterSeconds?: number | undefined;
+  /** For 405: what the address does take (RFC 9110 §15.5.6). */
+  readonly allow?: readonly string[] | undefined;
 }
 
 export const problems = {
@@ -58,12 +60,13 @@ export const problems = {
     detail: 'No page or endpoint has this address.',
     kind: 'not_found',
   }),
-  methodNotAllowed: (): Problem => ({
+  methodNotAllowed: (allow: readonly string[]): Problem => ({
     status: 405,
     code: 'method_not_allowed',
     title: 'This address does not take that method',
     detail: 'See the Allow header.',
     kind: 'invalid_request',
+    allow,
   }),
   tenantSuspended: (): Problem => ({
     status: 403,
@@ -110,7 +113,8 @@ export function problemBody(problem: Problem, context: { publicUrl: string; requ
     title: problem.title,
     status: problem.status,
     detail: problem.detail,
-    instance: `urn:uuid:${context.requestId}`,
+    // A caller's request id need not be a UUID.
+    instance: `urn:poort:request:${context.requestId}`,
     code: problem.code,
     request_id: context.requestId,
   });

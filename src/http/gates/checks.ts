@@ -15,6 +15,7 @@ export function checkHost(config: Config['http']): Gate {
   const { host } = new URL(config.publicUrl);
   const problem = problems.misdirected(config.publicUrl);
   return ({ request, path }) => {
+    if (isRepeated(request, 'host')) return problems.malformed('The request has more than one Host header.');
     const asked = request.headers.host;
     if (asked === host && path.startsWith('/')) return undefined;
     if (isHealthPath(path) || asked?.toLowerCase() === host) return path.startsWith('/') ? undefined : problem;
@@ -32,13 +33,22 @@ export function checkHttps(config: Config['http']): Gate {
       : undefined;
 }
 
+/** RFC 9112 §3.2: a proxy may have chosen by the first, and Node reads only one. */
+function isRepeated({ rawHeaders }: HttpExchange['request'], name: string): boolean {
+  return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length > 1;
+}
+
 const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Twice what the longest authorization request has. */
+const maximumParameters = 64;
 
 /** NUL and what is not UTF-8 can neither be stored nor be shown; better said here than by a database (lessons.md C33). */
 export const checkTarget: Gate = ({ request, path, search }) => {
-  if (!methods.has(request.method ?? '')) return problems.methodNotAllowed();
+  if (!methods.has(request.method ?? '')) return problems.methodNotAllowed([...methods]);
   const target = path + search;
   if (/%00|\0/.test(target)) return problems.malformed('The address contains a NUL byte.');
+  if (search.split('&').length > maximumParameters) return problems.malformed('The address has too many parameters.');
   if (target.includes('%') && !isDecodable(target)) return problems.malformed('The address is not valid UTF-8.');
   return undefined;
 };

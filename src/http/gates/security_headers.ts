@@ -7,6 +7,8 @@ const twoYearsSeconds = 63_072_000;
 
 export function setSecurityHeaders(response: ServerResponse, { secure }: { secure: boolean }): void {
   response.setHeader('content-security-policy', policy);
+  // Whoever serves something public says so: forgetting it must not put somebody's token into a cache (lessons.md C36).
+  response.setHeader('cache-control', 'no-store');
   response.setHeader('x-content-type-options', 'nosniff');
   response.setHeader('x-frame-options', 'DENY');
   // Not `no-referrer`: browsers would then send `Origin: null` with our own forms, which looks like an attack.

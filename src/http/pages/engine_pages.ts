@@ -41,9 +41,9 @@ export function createEnginePages({ clock }: { clock: Clock }): EnginePages {
       });
     },
 
-    loggedOut(ctx, tenant, application) {
-      // The engine names a client only when the person was asked and stayed signed in elsewhere.
-      const result = application === undefined ? 'signed_out' : 'signed_out_of_application';
+    loggedOut(ctx, tenant, { application, stillSignedIn }) {
+      const partly = application === undefined ? 'stayed' : 'signed_out_of_application';
+      const result = stillSignedIn ? partly : 'signed_out';
       showPage(ctx, {
         name: 'logged_out',
         model: { result, application: destinationOf(application) },

@@ -2,7 +2,6 @@
  * Sign-in and consent: the steps of an authorization request that wait for a person. Each answer goes home to the engine, which
  * decides what comes next; no step knows another.
  */
-import { bodyParser } from '@koa/bodyparser';
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { z } from 'zod';
@@ -15,6 +14,7 @@ import { readAccount } from '#src/storage/tables/people.ts';
 import type { HttpExchange } from '../gates/exchange.ts';
 import { ProblemRaised, problems } from '../problems.ts';
 import { destinationOf } from './engine_pages.ts';
+import { readFormBody } from './form_body.ts';
 import { createFormTokens, type FormTokens, isCrossSite, localeOf, rememberLocale, showPage } from './page_kit.ts';
 import type { SignInError } from './page_models.ts';
 import { type Locale, locales } from './translations.ts';
@@ -48,19 +48,6 @@ const consentForm = z.strictObject({ csrf: field, decision: z.enum(['allow', 'de
 export function mountInteractionPages(router: Router<PageState>, options: InteractionPagesOptions): void {
   const { config } = options;
   const formTokens = createFormTokens(options.sealer.deriveAll('form-tokens'));
-  const parseForm = bodyParser({
-    enableTypes: ['form'],
-    formLimit: config.http.bodyLimitBytes,
-    onError(fault) {
-      throw new ProblemRaised(
-        'status' in fault && fault.status === 413
-          ? problems.tooLarge(config.http.bodyLimitBytes)
-          : problems.malformed('The form cannot be read.'),
-        { cause: fault },
-      );
-    },
-  });
-
   router.get('/t/:slug/interaction/:uid', async (ctx) => {
     const step = await findStep(ctx, ctx.state, options, formTokens);
     if (step === undefined) return;
@@ -68,13 +55,13 @@ export function mountInteractionPages(router: Router<PageState>, options: Intera
     await showStep(step, {});
   });
 
-  router.post('/t/:slug/interaction/:uid', parseForm, async (ctx) => {
-    if (isCrossSite(ctx, config.http.publicUrl)) throw new ProblemRaised(problems.crossSite());
-    if (!ctx.is('application/x-www-form-urlencoded')) throw new ProblemRaised(problems.unsupportedContent());
+  router.post('/t/:slug/interaction/:uid', async (ctx) => {
+    if (isCrossSite(ctx.headers, config.http.publicUrl)) throw new ProblemRaised(problems.crossSite());
+    const fields = await readFormBody(ctx.req, config.http.bodyLimitBytes);
     const step = await findStep(ctx, ctx.state, options, formTokens);
     if (step === undefined) return;
-    if (step.interaction.prompt === 'consent') await answerConsent(step);
-    else await answerSignIn(step);
+    if (step.interaction.prompt === 'consent') await answerConsent(step, parse(consentForm, fields));
+    else await answerSignIn(step, parse(signInForm, fields));
   });
 }
 
@@ -131,9 +118,8 @@ function showExpired(
   });
 }
 
-async function answerSignIn(step: Step): Promise<void> {
+async function answerSignIn(step: Step, form: z.infer<typeof signInForm>): Promise<void> {
   const { ctx, state, options, interaction } = step;
-  const form = parse(signInForm, ctx.request.body);
   if (form.ui_locales !== undefined)
     return showStep(keepLocale({ ...step, locale: form.ui_locales }), { email: form.email });
   if (!step.formTokens.accepts(form.csrf, step.subject))
@@ -178,8 +164,7 @@ function missingOf({ email, password }: { email: string; password: string }): Si
   return password === '' ? 'missing_password' : undefined;
 }
 
-async function answerConsent(step: Step): Promise<void> {
-  const form = parse(consentForm, step.ctx.request.body);
+async function answerConsent(step: Step, form: z.infer<typeof consentForm>): Promise<void> {
   if (form.ui_locales !== undefined) return showStep(keepLocale({ ...step, locale: form.ui_locales }), {});
   if (!step.formTokens.accepts(form.csrf, step.subject)) throw new ProblemRaised(problems.staleForm());
   if (form.decision === undefined) throw new ProblemRaised(problems.malformed('The form says neither yes nor no.'));
@@ -254,8 +239,8 @@ function keepLocale(step: Step): Step {
   return step;
 }
 
-function parse<Shape>(schema: z.ZodType<Shape>, body: unknown): Shape {
-  const parsed = schema.safeParse(body ?? {});
+function parse<Shape>(schema: z.ZodType<Shape>, fields: unknown): Shape {
+  const parsed = schema.safeParse(fields);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new ProblemRaised(

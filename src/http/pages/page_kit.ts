@@ -3,6 +3,7 @@
  * proves a form came from our own page.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from 'koa';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { contentSecurityPolicy, formActionSource } from './content_security_policy.ts';
@@ -18,7 +19,7 @@ export interface Page<N extends PageName> {
   readonly model: PageModels[N];
   readonly status: number;
   readonly locale: Locale;
-  readonly tenantName: string;
+  readonly tenantName: string | undefined;
   readonly applicationName?: string | undefined;
   readonly requestId: string;
   readonly languageSwitch?: LanguageSwitch | undefined;
@@ -102,9 +103,9 @@ export function createFormTokens(keys: readonly Buffer[]): FormTokens {
 }
 
 /** Whether the browser itself says that a form was sent from another site (Fetch Metadata, RFC 6454). */
-export function isCrossSite(ctx: Context, publicUrl: string): boolean {
-  const site = ctx.get('sec-fetch-site');
+export function isCrossSite(headers: IncomingHttpHeaders, publicUrl: string): boolean {
+  const site = headers['sec-fetch-site'] ?? '';
   if (site !== '' && site !== 'same-origin' && site !== 'none') return true;
-  const origin = ctx.get('origin');
+  const origin = headers.origin ?? '';
   return origin !== '' && origin !== publicUrl;
 }

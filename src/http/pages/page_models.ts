@@ -5,10 +5,14 @@
  */
 import { formatMoment, type Locale, locales, type Translate } from './translations.ts';
 
+/** What the pages call the house itself. */
+export const installationName = 'Poort';
+
 /** What every page shares. Names may hold anything a client or tenant registered: they are cleaned and escaped here. */
 export interface PageShell {
   readonly locale: Locale;
-  readonly tenantName: string;
+  /** Absent where an address belongs to nobody: the page then names the installation alone. */
+  readonly tenantName: string | undefined;
   readonly applicationName?: string | undefined;
   readonly requestId: string;
   /** Where the `assets` of render.ts are served, without a trailing slash: `/assets`. */
@@ -216,7 +220,7 @@ function presentSignIn(model: SignInModel, { shell, t }: { shell: PageShell; t: 
     scripts: ['password_toggle', 'submit_guard', ...(errors.length > 0 ? (['error_summary'] as const) : [])],
     intro:
       shell.applicationName === undefined
-        ? t('sign_in.to_tenant', { tenant: displayName(shell.tenantName) })
+        ? t('sign_in.to_tenant', { tenant: tenantOf(shell) })
         : t('sign_in.to_application', { application: displayName(shell.applicationName) }),
     action: model.action,
     csrf: model.csrf,
@@ -317,7 +321,8 @@ function presentScope(
 function destinationHost(redirectUri: string): string {
   if (!URL.canParse(redirectUri)) return displayName(redirectUri);
   const { protocol, host } = new URL(redirectUri);
-  return host === '' || !['https:', 'http:'].includes(protocol) ? displayName(protocol) : host;
+  // The colon belongs to the address and not to the name; in a sentence it looks like a mistake.
+  return host === '' || !['https:', 'http:'].includes(protocol) ? displayName(protocol.slice(0, -1)) : host;
 }
 
 function presentExpired(model: ExpiredModel, { t }: { t: Translate }): PageView {
@@ -337,7 +342,7 @@ function presentExpired(model: ExpiredModel, { t }: { t: Translate }): PageView 
 }
 
 function presentLogout(model: LogoutModel, { shell, t }: { shell: PageShell; t: Translate }): PageView {
-  const tenant = displayName(shell.tenantName);
+  const tenant = tenantOf(shell);
   return {
     step: t('logout.step'),
     heading: t('logout.heading'),
@@ -355,7 +360,7 @@ function presentLoggedOut(model: LoggedOutModel, { shell, t }: { shell: PageShel
   const unnamed = t('logged_out.this_application');
   const application = presentDestination(model.application, unnamed);
   const values = {
-    tenant: displayName(shell.tenantName),
+    tenant: tenantOf(shell),
     application: displayName(model.application?.name ?? shell.applicationName ?? unnamed),
   };
   const say = (key: string) => t(`logged_out.${model.result}.${key}`, values);
@@ -395,7 +400,7 @@ function presentProblem(model: ProblemModel, { shell, t }: { shell: PageShell; t
 }
 
 function presentHome(model: HomeModel, { shell, t }: { shell: PageShell; t: Translate }): PageView {
-  const tenant = displayName(shell.tenantName);
+  const tenant = tenantOf(shell);
   return {
     step: t('home.step'),
     heading: t('home.heading', { tenant }),
@@ -404,6 +409,11 @@ function presentHome(model: HomeModel, { shell, t }: { shell: PageShell; t: Tran
     text: t('home.text', { tenant }),
     account: safeAddress(model.accountAddress),
   };
+}
+
+/** Sentences need a name, also where there is no tenant. */
+function tenantOf({ tenantName }: PageShell): string {
+  return displayName(tenantName ?? installationName);
 }
 
 function presentDestination(

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import ejs from 'ejs';
 import {
   displayName,
+  installationName,
   type PageModels,
   type PageName,
   type PageShell,
@@ -53,12 +54,15 @@ const templates: ReadonlyMap<string, ejs.TemplateFunction> = new Map(
 export function renderPage<N extends PageName>(page: N, shell: PageShell, model: PageModels[N]): string {
   const t = translatorFor(shell.locale);
   const view: PageView = presenters[page](model, { shell, t });
-  const names = [view.step, shell.applicationName, shell.tenantName].filter((name) => name !== undefined);
+  const names = [view.step, shell.applicationName, shell.tenantName ?? installationName].filter(
+    (name) => name !== undefined,
+  );
   const locals = {
     ...view,
     t,
     locale: shell.locale,
-    tenantName: displayName(shell.tenantName),
+    installationName,
+    tenantName: shell.tenantName === undefined ? undefined : displayName(shell.tenantName),
     requestId: shell.requestId,
     title: [...(view.failed ? [t('layout.error_prefix')] : []), names.map(displayName).join(' - ')].join(' '),
     languages: presentLanguages(shell),

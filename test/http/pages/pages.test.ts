@@ -199,7 +199,7 @@ describe('the consent form', () => {
 
   it('shows the scheme where an installed app will be opened', () => {
     const html = pageStates.find(({ name }) => name === 'consent for an installed app')?.render(shellFor('nl'));
-    expect(html).toContain('com.example.planner:</bdi>');
+    expect(html).toContain('com.example.planner</bdi>');
   });
 });
 
