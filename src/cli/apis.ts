@@ -1,0 +1,85 @@
+/** `poort api …`: the resource servers (RFC 8707) that tokens of a tenant can be made for. */
+import { type Command, Option } from 'commander';
+import { createApi } from '#src/flows/manage_clients.ts';
+import { listApis } from '#src/storage/tables/apis.ts';
+import { type Answer, CommandRefused, described, table } from './answers.ts';
+import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';
+import type { Runner, Session } from './runner.ts';
+
+interface CreateOptions extends TenantOptions {
+  readonly audience: string;
+  readonly scope?: readonly string[];
+  readonly tokenFormat?: string;
+  readonly signingAlg?: string;
+}
+
+export function addApiCommands(program: Command, runner: Runner): void {
+  const api = group(program, 'api', 'APIs that tokens of a tenant can be made for');
+
+  answering(api.command('create').description('register an API'), [
+    'api create --tenant acme --audience https://api.example.org/readings --scope "readings:read=See your readings"',
+    'api create --tenant acme --audience urn:acme:invoices --token-format opaque --json',
+  ])
+    .addOption(tenantOption())
+    .requiredOption('--audience <uri>', 'what clients name as resource and tokens as aud; compared byte for byte')
+    .addOption(repeatable('--scope <name=description>', 'a scope, with the sentence people read on the consent page'))
+    .addOption(new Option('--token-format <format>', 'jwt unless given').choices(['jwt', 'opaque']))
+    .addOption(
+      new Option('--signing-alg <algorithm>', 'of its JWTs; ES256 unless given').choices(['ES256', 'RS256', 'EdDSA']),
+    )
+    .action((options: CreateOptions) => runner.withHouse(options, (session) => create(session, options)));
+
+  answering(api.command('list').description('list the APIs of a tenant'), ['api list --tenant acme'])
+    .addOption(tenantOption())
+    .action((options: TenantOptions) => runner.withHouse(options, (session) => list(session, options)));
+}
+
+async function create(session: Session, options: CreateOptions): Promise<Answer> {
+  const tenant = await findTenant(session, options.tenant);
+  const { audience, scope: scopes, tokenFormat, signingAlg } = options;
+  const created = await createApi(session.context, {
+    tenantId: tenant.id,
+    api: { audience, scopes, tokenFormat, signingAlg },
+  });
+  if (created.outcome === 'taken')
+    throw new CommandRefused('audience_taken', 'there is an API with that audience already');
+  if (created.outcome === 'refused') {
+    const problems = created.problems.map(({ field, problem }) => `${field}: ${problem.replaceAll('_', ' ')}`);
+    throw new CommandRefused('invalid_api', problems.join('; '));
+  }
+  const { api } = created;
+  const shown = presentApi({ ...api, token_format: api.tokenFormat, signing_alg: api.signingAlg });
+  const text = described(`api ${shown.audience} created`, {
+    'token format': shown.token_format,
+    'signed with': shown.token_format === 'jwt' ? shown.signing_alg : undefined,
+    scopes: api.scopes.map(({ name, description }) => (description === '' ? name : `${name}  ${description}`)),
+  });
+  return { json: { ...shown, tenant: tenant.slug }, text };
+}
+
+async function list(session: Session, options: TenantOptions): Promise<Answer> {
+  const tenant = await findTenant(session, options.tenant);
+  const found = await session.house.database
+    .tenant(tenant.id)
+    .transaction((transaction) => listApis(transaction, tenant.id));
+  const apis = found.map(presentApi);
+  const rows = apis.map(({ audience, token_format, scopes }) => [audience, token_format, scopes.join(' ')]);
+  return { json: { apis }, text: table(['AUDIENCE', 'FORMAT', 'SCOPES'], rows, `${tenant.slug} has no APIs yet.`) };
+}
+
+interface ShownApi {
+  readonly audience: string;
+  readonly token_format: string;
+  readonly signing_alg: string;
+  readonly scopes: readonly { readonly name: string; readonly description: string }[];
+}
+
+function presentApi({ audience, token_format, signing_alg, scopes }: ShownApi) {
+  return {
+    audience,
+    token_format,
+    signing_alg,
+    scopes: scopes.map(({ name }) => name),
+    scope_descriptions: Object.fromEntries(scopes.map(({ name, description }) => [name, description])),
+  };
+}

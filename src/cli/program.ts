@@ -1,0 +1,80 @@
+/**
+ * The command line as a whole: which commands there are, in the order in which help lists them, and what the parser's own
+ * verdicts mean as exit codes. What a command does is in the file of its noun.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { addApiCommands } from './apis.ts';
+import { addClientCommands } from './clients.ts';
+import { addConfigCommand } from './config.ts';
+import { addDatabaseCommands } from './database.ts';
+import { addDoctorCommand } from './doctor.ts';
+import { addKeyCommands } from './keys.ts';
+import { addRoleCommands } from './roles.ts';
+import { createRunner, type Runner } from './runner.ts';
+import { addServeCommands } from './serve.ts';
+import { addStartCommand } from './start.ts';
+import { addTenantCommands } from './tenants.ts';
+import { addUserCommands } from './users.ts';
+import type { World } from './world.ts';
+
+const exitCodeWrongUsage = 2;
+
+/** Runs the command that the arguments name and resolves to the exit code. Never rejects for anything a person typed. */
+export async function runCommandLine(world: World): Promise<number> {
+  const runner = createRunner(world);
+  const program = createProgram(runner);
+  try {
+    await program.parseAsync([...world.arguments], { from: 'user' });
+    return runner.exitCode();
+  } catch (fault) {
+    if (!(fault instanceof CommanderError)) throw fault;
+    // Help that was asked for; help in place of a missing command is a usage error.
+    if (fault.exitCode === 0) return 0;
+    if (world.arguments.includes('--json')) {
+      const message = fault.message.replace(/^error: /, '');
+      world.output.write(`${JSON.stringify({ error: { code: 'wrong_usage', message } })}\n`);
+    }
+    return exitCodeWrongUsage;
+  }
+}
+
+function createProgram(runner: Runner): Command {
+  const { output, errors } = runner.world;
+  const program = new Command('poort')
+    .description('An OpenID Connect authorization server for many tenants.')
+    .version(readVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => output.write(text), writeErr: (text) => errors.write(text) })
+    .showHelpAfterError('(--help after any command tells its options)')
+    .addHelpText(
+      'after',
+      [
+        '',
+        'Every command but start, serve and worker takes --json and prints one JSON object.',
+        'Exit codes: 0 done, 1 refused with the reason, 2 wrong usage, 78 faulty settings.',
+        'Settings come from the environment; `poort config` prints them.',
+      ].join('\n'),
+    );
+
+  addStartCommand(program, runner);
+  addServeCommands(program, runner);
+  addDatabaseCommands(program, runner);
+  addDoctorCommand(program, runner);
+  addConfigCommand(program, runner);
+  addTenantCommands(program, runner);
+  addUserCommands(program, runner);
+  addClientCommands(program, runner);
+  addApiCommands(program, runner);
+  addRoleCommands(program, runner);
+  addKeyCommands(program, runner);
+  return program;
+}
+
+function readVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : '';
+  return String(version);
+}
