@@ -21,7 +21,7 @@ export async function visit<Result>(
   use: (visit: BrowserVisit) => Promise<Result>,
 ): Promise<Result> {
   const context = await browser.newContext(options);
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(20_000); // bounds a hang on a busy machine
   const complaints: string[] = [];
   context.on('console', (message) => {
     if (message.type() !== 'error' || refusedPage.test(message.text())) return;

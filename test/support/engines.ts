@@ -24,10 +24,7 @@ export function createTestEngines(server: TestServer, options: { readonly maximu
   const database = openDatabase({ appUrl: urls.app, platformUrl: urls.platform, onFault: fail });
   const clients = createClientsCache(database, { grantTypes: enabledGrantTypes, scopes: personScopes });
   const pages = createEnginePages({ clock });
-  const pool = createProviderPool(
-    { config, database, clients, sealer, clock, pages },
-    { onFault: fail, ...options },
-  );
+  const pool = createProviderPool({ config, database, clients, sealer, clock, pages }, { onFault: fail, ...options });
   return {
     pool,
     database,

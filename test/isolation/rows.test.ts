@@ -1,0 +1,425 @@
+import { addMember } from '#src/flows/manage_people.ts';
+import { type Database, openDatabase } from '#src/storage/database.ts';
+import { listTenantTables } from '#test/support/catalogue.ts';
+import {
+  connect,
+  eventually,
+  roleUrls,
+  type SqlConnection,
+  terminateProductConnections,
+  withConnection,
+} from '#test/support/sql.ts';
+import { startTestServer, type TestServer } from '#test/support/test_server.ts';
+import { authorize, createUserAgent, exchangeCode } from '#test/support/user_agent.ts';
+import { createTestTenant, type TestTenant } from '#test/support/world.ts';
+
+/** PostgreSQL's word for "you may not". */
+const refused = '42501';
+
+let server: TestServer;
+let acme: TestTenant;
+let globex: TestTenant;
+let tables: readonly string[];
+let superuser: SqlConnection;
+let app: SqlConnection;
+let platform: SqlConnection;
+let owner: SqlConnection;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  acme = await createTestTenant(server, 'acme');
+  globex = await createTestTenant(server, 'globex');
+  // A real sign-in leaves something in every table.
+  for (const tenant of [acme, globex]) {
+    const { web } = tenant.clients;
+    const authorized = await authorize(createUserAgent(server.origin), { tenant, client: web });
+    expect((await exchangeCode(tenant, web, authorized)).status).toBe(200);
+  }
+  const urls = roleUrls(server.database);
+  [superuser, app, platform, owner] = await Promise.all(
+    [server.database.superuserUrl, urls.app, urls.platform, urls.owner].map(connect) as [
+      Promise<SqlConnection>,
+      Promise<SqlConnection>,
+      Promise<SqlConnection>,
+      Promise<SqlConnection>,
+    ],
+  );
+  tables = await listTenantTables(superuser);
+});
+
+afterAll(async () => {
+  await Promise.all([superuser, app, platform, owner].map((connection) => connection.end()));
+  await server.close();
+});
+
+async function asTenant<Result>(tenant: TestTenant, work: () => Promise<Result>, as = app): Promise<Result> {
+  await as.query('begin');
+  try {
+    await as.query("select set_config('app.tenant_id', $1, true)", [tenant.id]);
+    return await work();
+  } finally {
+    await as.query('rollback');
+  }
+}
+
+/** Which tenant a row is of: its own column, the tenant itself, or (a person) the tenants they are a member of. */
+function isOf(table: string, parameter = '$1'): string {
+  if (table === 'tenants') return `id = ${parameter}`;
+  if (table === 'users') return `id in (select user_id from memberships where tenant_id = ${parameter})`;
+  return `tenant_id = ${parameter}`;
+}
+
+async function countOf(connection: SqlConnection, text: string, values: readonly unknown[] = []): Promise<number> {
+  const { rows } = await connection.query<{ n: number }>(`select count(*)::int as n from ${text}`, values);
+  return rows[0]?.n ?? Number.NaN;
+}
+
+async function rowOf(table: string, tenant: TestTenant): Promise<string> {
+  const { rows } = await superuser.query<{ row: string }>(
+    `select to_json(t)::text as row from ${table} t where ${isOf(table)} limit 1`,
+    [tenant.id],
+  );
+  return rows[0]?.row ?? 'none';
+}
+
+describe('the world of these tests', () => {
+  it('has rows of both tenants in every table', async () => {
+    expect(tables).toEqual(expect.arrayContaining(['tenants', 'users', 'artifacts', 'events', 'sign_in_attempts']));
+    for (const table of tables) {
+      for (const tenant of [acme, globex]) {
+        const rows = await countOf(superuser, `${table} where ${isOf(table)}`, [tenant.id]);
+        expect({ table, tenant: tenant.slug, empty: rows === 0 }).toMatchObject({ empty: false });
+      }
+    }
+  });
+});
+
+describe('the role that serves', () => {
+  it('sees no row of any table without a tenant', async () => {
+    for (const table of tables) expect({ table, rows: await countOf(app, table) }).toEqual({ table, rows: 0 });
+  });
+
+  it('sees no row when the tenant is empty, and none of a tenant that is not there', async () => {
+    for (const value of ['', '00000000-0000-0000-0000-000000000000']) {
+      await app.query('begin');
+      await app.query("select set_config('app.tenant_id', $1, true)", [value]);
+      for (const table of tables) expect({ table, rows: await countOf(app, table) }).toEqual({ table, rows: 0 });
+      await app.query('rollback');
+    }
+  });
+
+  it('sees every row of its tenant and none of another, in every table', async () => {
+    for (const [mine, theirs] of [
+      [acme, globex],
+      [globex, acme],
+    ] as const) {
+      for (const table of tables) {
+        const all = await countOf(superuser, `${table} where ${isOf(table)}`, [mine.id]);
+        const seen = await asTenant(mine, () => countOf(app, table));
+        const foreign = await asTenant(mine, () => countOf(app, `${table} where ${isOf(table)}`, [theirs.id]));
+        expect({ table, seen, foreign }).toEqual({ table, seen: all, foreign: 0 });
+      }
+    }
+  });
+
+  it('adds no row to another tenant, in any table', async () => {
+    for (const table of tables) {
+      const row = await rowOf(table, globex);
+      const insert = `insert into ${table} select * from json_populate_record(null::${table}, $1)`;
+      const outcome = await asTenant(acme, () => app.attempt(insert, [row]));
+      expect({ table, outcome }).toEqual({ table, outcome: refused });
+      // Not even as a question: "is it there already?"
+      const asked = await asTenant(acme, () => app.attempt(`${insert} on conflict do nothing`, [row]));
+      expect({ table, asked }).toEqual({ table, asked: refused });
+    }
+  });
+
+  it('adds no row without a tenant, in any table', async () => {
+    for (const table of tables) {
+      const insert = `insert into ${table} select * from json_populate_record(null::${table}, $1)`;
+      expect({ table, outcome: await app.attempt(insert, [await rowOf(table, acme)]) }).toEqual({
+        table,
+        outcome: refused,
+      });
+    }
+  });
+
+  it('moves no row into another tenant, in any table', async () => {
+    for (const table of tables) {
+      const column = table === 'tenants' || table === 'users' ? 'id' : 'tenant_id';
+      const target = table === 'users' ? globex.person.id : globex.id;
+      const outcome = await asTenant(acme, () => app.attempt(`update ${table} set ${column} = $1`, [target]));
+      expect({ table, outcome }).toEqual({ table, outcome: refused });
+    }
+  });
+
+  it('changes and removes no row of another tenant, in any table', async () => {
+    for (const table of tables) {
+      const before = await rowsAsText(table);
+      const column = table === 'tenants' || table === 'users' ? 'id' : 'tenant_id';
+      for (const change of [
+        `update ${table} set ${column} = ${column} where ${isOf(table)}`,
+        `delete from ${table} where ${isOf(table)}`,
+      ]) {
+        const changed = await asTenant(acme, async () => {
+          if ((await app.attempt(change, [globex.id])) === refused) return 0;
+          return (await app.query(change, [globex.id])).rowCount;
+        });
+        expect({ change, changed }).toEqual({ change, changed: 0 });
+      }
+      expect(await rowsAsText(table)).toBe(before);
+    }
+  });
+
+  it('cannot become anybody else or step around row level security', async () => {
+    const ways = [
+      'set role poort_owner',
+      'set role poort_platform',
+      'set role poort_definer',
+      'set session authorization poort_owner',
+      'alter table artifacts disable row level security',
+      'alter table artifacts no force row level security',
+      'drop policy tenant_isolation on artifacts',
+      'create policy mine on artifacts using (true)',
+      'alter role poort_app bypassrls',
+      'grant poort_owner to poort_app',
+      'truncate artifacts',
+      'create table public.mine (id int)',
+      'create temporary table mine (id int)',
+      'create function public.mine() returns int language sql as $$ select 1 $$',
+      'select person_by_email(null)',
+      'select * from pg_authid',
+      "copy artifacts to program 'true'",
+      "select pg_read_file('/etc/hostname')",
+    ];
+    for (const way of ways) expect({ way, outcome: await app.attempt(way) }).toEqual({ way, outcome: refused });
+    for (const table of tables) {
+      await app.query('begin');
+      await app.query('set local row_security = off');
+      expect({ table, outcome: await app.attempt(`select from ${table}`) }).toEqual({ table, outcome: refused });
+      await app.query('rollback');
+    }
+  });
+});
+
+describe('the role of the platform', () => {
+  it('sees the tenants and not one row of any other table', async () => {
+    expect(await countOf(platform, 'tenants')).toBe(2);
+    for (const table of tables.filter((name) => name !== 'tenants')) {
+      expect({ table, outcome: await platform.attempt(`select from ${table}`) }).toEqual({ table, outcome: refused });
+      await asTenant(
+        acme,
+        async () => {
+          const outcome = await platform.attempt(`select from ${table}`);
+          expect({ table, outcome }).toEqual({ table, outcome: refused });
+        },
+        platform,
+      );
+    }
+  });
+
+  it('changes nothing', async () => {
+    for (const table of tables) {
+      for (const change of [`delete from ${table}`, `truncate ${table}`]) {
+        expect({ change, outcome: await platform.attempt(change) }).toEqual({ change, outcome: refused });
+      }
+    }
+    expect(await platform.attempt("update tenants set status = 'suspended'")).toBe(refused);
+    expect(await platform.attempt('set role poort_app')).toBe(refused);
+  });
+
+  it('asks across tenants only by the functions made for it, which tell an identifier and a number', async () => {
+    const functions = await superuser.query<{ name: string }>(
+      `select p.proname::text as name from pg_proc p
+        where p.pronamespace = 'public'::regnamespace and has_function_privilege('poort_platform', p.oid, 'execute')
+          and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e') order by 1`,
+    );
+    const names = functions.rows.map(({ name }) => name);
+    expect(names).toEqual(['person_by_email', 'sweep_expired', 'tenants_without_active_keys']);
+    const { rows } = await platform.query('select person_by_email($1) as id, tenants_without_active_keys() as n', [
+      acme.person.email,
+    ]);
+    expect(rows).toEqual([{ id: acme.person.id, n: 0 }]);
+  });
+});
+
+describe('history', () => {
+  it.each([
+    ['the role that serves', () => app],
+    ['the platform', () => platform],
+    ['the owner', () => owner],
+    ['a superuser', () => superuser],
+  ])('is not changed, removed or emptied by %s', async (_name, connection) => {
+    const before = await rowsAsText('events');
+    for (const change of ["update events set reason = 'other'", 'delete from events', 'truncate events']) {
+      const outcome = await asTenant(acme, () => connection().attempt(change), connection());
+      expect({ change, outcome }).toEqual({ change, outcome: refused });
+    }
+    expect(await rowsAsText('events')).toBe(before);
+  });
+});
+
+describe('the owner of the tables', () => {
+  it('sees no row without a tenant either', async () => {
+    for (const table of tables) expect({ table, rows: await countOf(owner, table) }).toEqual({ table, rows: 0 });
+  });
+});
+
+describe('a person', () => {
+  it('is seen by both tenants they are a member of, and by no other', async () => {
+    const grace = { email: 'grace@both.test', roles: ['user'], verified: true };
+    const first = await addMember(server.context, { ...grace, tenantId: acme.id });
+    const second = await addMember(server.context, { ...grace, tenantId: globex.id });
+    expect(first).toMatchObject({ outcome: 'created' });
+    expect(second).toMatchObject({ outcome: 'joined' });
+    const initech = await createTestTenant(server, 'initech');
+
+    const seenBy = async (tenant: TestTenant): Promise<readonly string[]> =>
+      asTenant(tenant, async () => {
+        const { rows } = await app.query<{ email: string }>('select email::text from users order by 1');
+        return rows.map((row) => row.email);
+      });
+    expect(await seenBy(acme)).toEqual([acme.person.email, grace.email]);
+    expect(await seenBy(globex)).toEqual([globex.person.email, grace.email]);
+    expect(await seenBy(initech)).toEqual([initech.person.email]);
+  });
+
+  it('is not taken over by a tenant that makes itself a membership', async () => {
+    // A tenant may add members whose identifier it was given; the identifier itself it cannot look up.
+    const looked = await asTenant(acme, () =>
+      countOf(app, 'users where email_canonical = $1', [globex.person.email.toLowerCase()]),
+    );
+    expect(looked).toBe(0);
+    const inserted = await asTenant(acme, () =>
+      app.attempt(
+        `insert into users (id, email, email_canonical, created_at, updated_at)
+         values (gen_random_uuid(), $1::text, $1::text, now(), now()) on conflict (email_canonical) do update set password_hash = 'mine'`,
+        [globex.person.email],
+      ),
+    );
+    expect(inserted).toBe(refused);
+  });
+});
+
+describe('a transaction', () => {
+  const insertRole = `insert into roles (tenant_id, id, name, created_at) values ($1, gen_random_uuid(), $2, now())`;
+
+  it('whose client dies in the middle leaves nothing', async () => {
+    const dying = await connect(roleUrls(server.database).app);
+    const { rows } = await dying.query<{ pid: number }>('select pg_backend_pid() as pid');
+    await dying.query('begin');
+    await dying.query("select set_config('app.tenant_id', $1, true)", [acme.id]);
+    expect((await dying.query(insertRole, [acme.id, 'half-done'])).rowCount).toBe(1);
+    dying.vanish();
+    await eventually('the server has noticed', async () => {
+      return (await countOf(superuser, 'pg_stat_activity where pid = $1', [rows[0]?.pid])) === 0;
+    });
+    expect(await countOf(superuser, "roles where name = 'half-done'")).toBe(0);
+  });
+
+  it('whose connection is ended in the middle leaves nothing, and the next one works', async () => {
+    const tenant = server.context.database.tenant(acme.id);
+    const broken = tenant.transaction(async (transaction) => {
+      await transaction.query(insertRole, [acme.id, 'half-done']);
+      await terminateProductConnections(server.database.superuserUrl, "state = 'idle in transaction'");
+      await transaction.query(insertRole, [acme.id, 'other-half']);
+    });
+    await expect(broken).rejects.toThrow(/connection/);
+    expect(await countOf(superuser, "roles where name in ('half-done', 'other-half')")).toBe(0);
+    const seen = await tenant.transaction((transaction) => transaction.query('select id from roles'));
+    expect(seen.length).toBeGreaterThan(0);
+  });
+});
+
+describe('the tenant of a connection', () => {
+  const setting = `current_setting('app.tenant_id', true)`;
+  /** One of each kind, so that what one use leaves behind meets the next. */
+  let database: Database;
+
+  beforeAll(() => {
+    const { app: appUrl, platform: platformUrl } = roleUrls(server.database);
+    const onFault = (fault: unknown): never => {
+      throw fault;
+    };
+    database = openDatabase({ appUrl, platformUrl, readConnections: 1, writeConnections: 1, onFault });
+  });
+
+  afterAll(() => database.close());
+
+  /** What a statement without a tenant of its own finds on the connection for reads, and on the one for writes. */
+  async function leftBehind(): Promise<unknown> {
+    const tenant = database.tenant(acme.id);
+    const look = {
+      name: 'left_behind',
+      text: `select ${setting} as tenant, (select count(*)::int from artifacts) as rows from (select $1::uuid) x`,
+    };
+    const clean = (rows: readonly { tenant: string | null; rows: number }[]) =>
+      rows.map((row) => ({ ...row, tenant: row.tenant ?? '' }));
+    return { read: clean(await tenant.read(look, [])), write: clean(await tenant.write(look, [])) };
+  }
+
+  const nothing = { read: [{ tenant: '', rows: 0 }], write: [{ tenant: '', rows: 0 }] };
+  const material = { name: 'material', text: 'select * from tenant_material($1)' };
+  const failing = {
+    name: 'failing',
+    text: `select set_config('app.tenant_id', $1::text, true), 1 / (select count(*)::int * 0 from tenants)`,
+  };
+
+  it('is gone after a read and after a write', async () => {
+    expect(await leftBehind()).toEqual(nothing);
+    await database.tenant(acme.id).read(material, []);
+    await database.tenant(acme.id).write(material, []);
+    expect(await leftBehind()).toEqual(nothing);
+  });
+
+  it('is gone after a read and a write that fail', async () => {
+    await expect(database.tenant(acme.id).read(failing, [])).rejects.toMatchObject({ code: '22012' });
+    await expect(database.tenant(acme.id).write(failing, [])).rejects.toMatchObject({ code: '22012' });
+    expect(await leftBehind()).toEqual(nothing);
+  });
+
+  it('is there in a transaction and gone after it, however it ends', async () => {
+    const tenant = database.tenant(acme.id);
+    const during = await tenant.transaction((transaction) => transaction.query(`select ${setting} as tenant`));
+    expect(during).toEqual([{ tenant: acme.id }]);
+    expect(await leftBehind()).toEqual(nothing);
+
+    await expect(tenant.transaction((transaction) => transaction.query('select 1 / 0'))).rejects.toMatchObject({
+      code: '22012',
+    });
+    expect(await leftBehind()).toEqual(nothing);
+
+    const givenUp = tenant.transaction(async () => {
+      throw new Error('changed my mind');
+    });
+    await expect(givenUp).rejects.toThrow('changed my mind');
+    expect(await leftBehind()).toEqual(nothing);
+  });
+
+  it('is each one’s own when two tenants share the connections at the same time', async () => {
+    const look = {
+      name: 'whose',
+      text: `select s.tenant, (select json_agg(distinct a.tenant_id) from artifacts a) as seen
+               from (select set_config('app.tenant_id', $1::text, true) as tenant) s`,
+    };
+    const turns = Array.from({ length: 50 }, (_, turn) => (turn % 2 === 0 ? acme : globex));
+    const answers = await Promise.all(
+      turns.flatMap((tenant) => [
+        database.tenant(tenant.id).read(look, []),
+        database.tenant(tenant.id).write(look, []),
+      ]),
+    );
+    const expected = turns.flatMap(({ id }) => Array.from({ length: 2 }, () => [{ tenant: id, seen: [id] }]));
+    expect(answers).toEqual(expected);
+    expect(await leftBehind()).toEqual(nothing);
+  });
+});
+
+function rowsAsText(table: string): Promise<string> {
+  return withConnection(server.database.superuserUrl, async (connection) => {
+    const { rows } = await connection.query<{ text: string }>(
+      `select coalesce(json_agg(t order by t::text), '[]')::text as text from ${table} t`,
+    );
+    return rows[0]?.text ?? '';
+  });
+}

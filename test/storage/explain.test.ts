@@ -1,0 +1,218 @@
+/**
+ * Every statement of the hot path, explained as the role that serves, on a table that is worth an index. Under row level security
+ * only leakproof operators may use one, so a plan that is fine for the owner can be a scan for `poort_app`.
+ *
+ * The functions hide their statements, so the server itself is asked to tell the plan of everything it runs (auto_explain).
+ */
+import { listTenantTables } from '#test/support/catalogue.ts';
+import { createTestDatabase, type TestDatabase } from '#test/support/cluster.ts';
+import { connect, type SqlConnection } from '#test/support/sql.ts';
+
+const tenants = 200;
+const perTenant = 100;
+const people = 5_000;
+const tenant = (number: number): string => `00000000-0000-7000-8000-${String(number).padStart(12, '0')}`;
+const acme = tenant(1);
+const person = '00000000-0000-7000-9000-000000000007';
+const hash = (name: string): string => `sha256('${name}')`;
+
+/** By name, so that a function without a case here is noticed. */
+const calls: Readonly<Record<string, readonly string[]>> = {
+  account_read: [`select * from account_read('${acme}', '${person}')`],
+  artifacts_find: [
+    `select * from artifacts_find('${acme}', array['AccessToken'], array[${hash('1-7')}])`,
+    `select * from artifacts_find('${acme}', array['Session', 'Grant'], array[${hash('1-8')}, ${hash('1-9')}])`,
+  ],
+  artifact_find_by_user_code: [`select * from artifact_find_by_user_code('${acme}', ${hash('user code 1-7')})`],
+  artifact_is_alive: [`select artifact_is_alive('${acme}', '${person}', 'client-7')`],
+  artifacts_commit: [
+    [{ do: 'insert', kind: 'AccessToken', id: 'aa', payload: {}, grant_id: 'bb', expires_at: '2040-01-01' }],
+    [
+      { do: 'upsert', kind: 'Session', id: 'cc', payload: {}, session_uid: 'uid', expires_at: '2040-01-01' },
+      { do: 'upsert', kind: 'Session', id: 'cc', payload: {}, session_uid: 'uid', expires_at: '2040-01-01' },
+    ],
+    [
+      { do: 'insert', kind: 'AuthorizationCode', id: 'aa', payload: {}, expires_at: '2040-01-01' },
+      { do: 'consume', kind: 'AuthorizationCode', id: 'aa' },
+    ],
+    [{ do: 'unique', kind: 'ReplayDetection', id: 'dd', payload: {}, expires_at: '2040-01-01' }],
+    [{ do: 'tombstone', kind: 'Interaction', id: 'ee', expires_at: '2040-01-01' }],
+    [{ do: 'destroy', kind: 'Session', id: 'cc' }],
+    [{ do: 'revoke', kind: 'AccessToken', grant_id: 'bb' }],
+    [{ do: 'revoke', grant_id: 'bb' }],
+  ].map((operations) => {
+    const filled = operations.map((operation) =>
+      Object.fromEntries(
+        // SHA-256 in hexadecimal.
+        Object.entries(operation).map(([name, value]) => [
+          name,
+          /^(?:grant_)?id$/.test(name) ? String(value).repeat(32) : value,
+        ]),
+      ),
+    );
+    return `select artifacts_commit('${acme}', now(), '${JSON.stringify(filled)}', null)`;
+  }),
+  client_read: [`select * from client_read('${acme}', 'client-7')`],
+  effective_roles: [`select * from effective_roles('${acme}', '${person}')`],
+  events_append: [
+    `select events_append('${acme}', '[{"id":"${tenant(9)}","occurred_at":"2031-01-01","type":"a.b","outcome":"success"}]')`,
+  ],
+  interaction_tombstone: [`select * from interaction_tombstone('${acme}', ${hash('1-7')})`],
+  session_find_by_uid: [`select * from session_find_by_uid('${acme}', 'uid 1-8')`],
+  sign_in_attempts_count: [
+    `select * from sign_in_attempts_count('${acme}', now(), 900, array[${hash('1-7')}, ${hash('new')}])`,
+  ],
+  sign_in_attempts_forgive: [
+    `select sign_in_attempts_forgive('${acme}', ${hash('1-7')}, array[${hash('1-8')}, ${hash('1-9')}])`,
+  ],
+  sign_in_candidate: [`select * from sign_in_candidate('${acme}', 'person-7@acme.test')`],
+  tenant_material: [`select * from tenant_material('${acme}')`],
+};
+
+const seed = `
+  insert into tenants (id, slug, name, created_at, updated_at)
+    select ('00000000-0000-7000-8000-' || lpad(t::text, 12, '0'))::uuid, 'tenant-' || t, 'Tenant', now(), now()
+      from generate_series(1, ${tenants}) t;
+  create temporary table everyone as
+    select id as tenant_id, t, n from tenants, lateral (select substr(slug, 8)::int as t) x, generate_series(1, ${perTenant}) n;
+  insert into users (id, email, email_canonical, created_at, updated_at)
+    select ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'person-' || n || '@acme.test',
+           'person-' || n || '@acme.test', now(), now() from generate_series(1, ${people}) n;
+  insert into memberships (tenant_id, user_id, created_at)
+    select tenant_id, ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, now() from everyone;
+  insert into roles (tenant_id, id, name, created_at)
+    select tenant_id, ('00000000-0000-7000-a000-' || lpad(n::text, 12, '0'))::uuid, 'role-' || n, now() from everyone where n <= 20;
+  insert into membership_roles (tenant_id, user_id, role_id)
+    select m.tenant_id, m.user_id, ('00000000-0000-7000-a000-' || lpad((1 + row_number() over () % 20)::text, 12, '0'))::uuid
+      from memberships m;
+  insert into clients (tenant_id, client_id, name, type, token_endpoint_auth_method, created_at, updated_at)
+    select tenant_id, 'client-' || n, 'Client', 'web', 'client_secret_basic', now(), now() from everyone;
+  insert into client_secrets (tenant_id, client_id, slot, secret_hash, created_at)
+    select tenant_id, client_id, 1, sha256(client_id::bytea), now() from clients;
+  insert into apis (tenant_id, audience, created_at)
+    select tenant_id, 'https://' || n || '.test', now() from everyone where n <= 4;
+  insert into signing_keys (tenant_id, kid, alg, status, public_jwk, private_sealed, created_at)
+    select tenant_id, 'kid-' || lpad(n::text, 8, '0'), 'ES256', 'retired', '{}', '', now()
+      from everyone where n <= 4;
+  insert into artifacts (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid, user_code_hash,
+                         created_at, expires_at)
+    select tenant_id, (array['AccessToken', 'Session', 'Grant', 'RefreshToken'])[1 + (n + 1) % 4], sha256((t || '-' || n)::bytea),
+           json_build_object('padding', repeat('x', 300)), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid,
+           'client-' || n, sha256((t || '-' || n + 2)::bytea), 'uid ' || t || '-' || n,
+           case when n % 10 = 7 then sha256(('user code ' || t || '-' || n)::bytea) end, now(), now() + interval '1 hour'
+      from everyone;
+  insert into sign_in_attempts (tenant_id, key_hash, attempts, window_started_at)
+    select tenant_id, sha256((t || '-' || n)::bytea), 1, now() from everyone;
+  insert into events (tenant_id, id, occurred_at, type, outcome)
+    select tenant_id, gen_random_uuid(), now(), 'a.b', 'success' from everyone;
+  drop table everyone;
+  analyze`;
+
+let database: TestDatabase;
+let superuser: SqlConnection;
+let tables: readonly string[];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  superuser = await connect(database.superuserUrl);
+  await superuser.query(seed);
+  tables = await listTenantTables(superuser);
+}, 60_000);
+
+afterAll(async () => {
+  await superuser.end();
+  await database.drop();
+});
+
+/** A connection that is `poort_app` and nothing else, whose every plan is told. */
+async function connectExplained(): Promise<SqlConnection> {
+  const connection = await connect(database.superuserUrl);
+  await connection.query(`
+    load 'auto_explain';
+    set auto_explain.log_min_duration = 0;
+    set auto_explain.log_nested_statements = on;
+    set auto_explain.log_analyze = on;
+    set auto_explain.log_timing = off;
+    set auto_explain.log_level = 'notice';
+    set client_min_messages = 'notice';
+    set session authorization poort_app`);
+  return connection;
+}
+
+/** Every plan that was run for this, inner statements first. Everything it changed is undone. */
+async function plansOf(connection: SqlConnection, statement: string): Promise<readonly string[]> {
+  const before = connection.notices.length;
+  await connection.query('begin');
+  try {
+    await connection.query(statement);
+  } finally {
+    await connection.query('rollback');
+  }
+  return connection.notices.slice(before).filter((notice) => notice.includes('Query Text:'));
+}
+
+/** Rows that an index brought and a condition threw away: a few are chance, many are a missing index. */
+const mostRowsInVain = 10;
+
+function complaintsAbout(plans: readonly string[], known: readonly string[]): readonly string[] {
+  return plans.flatMap((plan) => {
+    const scanned = [...plan.matchAll(/Seq Scan on (?:public\.)?(\w+)/g)].map((match) => match[1] ?? '');
+    const inVain = [...plan.matchAll(/Rows Removed by (?:Filter|Join Filter): (\d+)/g)].map((match) =>
+      Number(match[1]),
+    );
+    return [
+      ...scanned.filter((table) => known.includes(table)).map((table) => `a scan of ${table}`),
+      ...inVain.filter((rows) => rows > mostRowsInVain).map((rows) => `${rows} rows read in vain`),
+    ];
+  });
+}
+
+describe('a statement of the hot path', () => {
+  it('is explained as the role that serves', async () => {
+    const connection = await connectExplained();
+    const { rows } = await connection.query('select session_user as session, current_user as current');
+    expect(rows).toEqual([{ session: 'poort_app', current: 'poort_app' }]);
+    await connection.end();
+  });
+
+  it.each([
+    ['reads a whole table', 'select 1 from events where tenant_id::text = $t$x$t$', 'a scan of events'],
+    ['reads all of a tenant', `select 1 from artifacts where payload ->> 'grantId' = 'x'`, /^\d{3} rows read in vain$/],
+  ])('that %s is noticed by this test', async (_name, statement, complaint) => {
+    const connection = await connectExplained();
+    await connection.query("select set_config('app.tenant_id', $1, false)", [acme]);
+    if (typeof complaint === 'string')
+      await connection.query('set enable_indexscan = off; set enable_bitmapscan = off');
+    const expected = typeof complaint === 'string' ? complaint : expect.stringMatching(complaint);
+    expect(complaintsAbout(await plansOf(connection, statement), tables)).toContainEqual(expected);
+    await connection.end();
+  });
+
+  it('is known here, whichever function it is in', async () => {
+    const { rows } = await superuser.query<{ name: string }>(
+      `select p.proname::text as name from pg_proc p
+        where p.pronamespace = 'public'::regnamespace and has_function_privilege('poort_app', p.oid, 'execute')
+          and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e') order by 1`,
+    );
+    expect(rows.map((row) => row.name)).toEqual(Object.keys(calls).sort());
+  });
+
+  it.each(Object.entries(calls))('of %s uses indexes only', async (_name, statements) => {
+    // A plan of its own for each value, and the one that is kept for all: both are run in life.
+    for (const mode of ['force_custom_plan', 'force_generic_plan']) {
+      const connection = await connectExplained();
+      await connection.query(`set plan_cache_mode = ${mode}`);
+      for (const statement of statements) {
+        const plans = await plansOf(connection, statement);
+        expect({ statement, mode, complaints: complaintsAbout(plans, tables) }).toEqual({
+          statement,
+          mode,
+          complaints: [],
+        });
+        // And something was looked up at all: an empty explanation proves nothing.
+        expect(plans.join('\n')).toMatch(/Index|Insert on/);
+      }
+      await connection.end();
+    }
+  });
+});
