@@ -79,10 +79,15 @@ export async function startDemoApplication(options: DemoApplicationOptions): Pro
       const description = `This did not come from a page of ${origin}, so nothing was done. Open that address and try again.`;
       return { status: 403, page: problemPage({ title: 'Refused', description, code: 'foreign_origin' }) };
     }
+    const body = await readBody(request);
+    if (body === undefined) {
+      const description = 'No form of this application is as large as what was sent.';
+      return { status: 413, page: problemPage({ title: 'Too large', description, code: 'content_too_large' }) };
+    }
     const visit: Visit = {
       method: request.method ?? 'GET',
       url,
-      form: new URLSearchParams(await readBody(request)),
+      form: new URLSearchParams(body),
       sessionId: readSessionCookie(request.headers.cookie),
     };
     return routes(visit);
@@ -121,15 +126,15 @@ function securityHeaders(tenants: readonly Tenant[]): Readonly<Record<string, st
 
 const maximumBodyBytes = 8 * 1024;
 
-async function readBody(request: IncomingMessage): Promise<string> {
+/** The body as text, or undefined when it is larger than any form of ours. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request) {
     bytes += chunk.length;
-    if (bytes > maximumBodyBytes) throw new Error('The form is too large.');
-    chunks.push(chunk);
+    if (bytes <= maximumBodyBytes) chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString();
+  return bytes > maximumBodyBytes ? undefined : Buffer.concat(chunks).toString();
 }
 
 function listen(server: Server, port: number, host: string): Promise<number> {

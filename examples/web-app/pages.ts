@@ -2,6 +2,7 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { type Exchange, mask } from './exchanges.ts';
 import { type Html, html } from './html.ts';
+import type { Tokens } from './relying_party.ts';
 import type { LastAction, SignIn } from './sessions.ts';
 import type { TenantSettings } from './settings.ts';
 
@@ -31,7 +32,7 @@ export function homePage(
       <ol class="steps">
         <li>This application makes a secret (<abbr title="Proof Key for Code Exchange, RFC 7636">PKCE</abbr>), a
           <code>state</code> and a <code>nonce</code>, keeps them, and sends the browser to <code>/authorize</code>.</li>
-        <li>The person signs in and agrees there. The browser comes back with a code that is useless to others.</li>
+        <li>The person signs in there, and agrees when the application is somebody else's. The browser comes back with a code that is useless to others.</li>
         <li>This application redeems the code from its own server, checks the ID token and starts its own session.</li>
       </ol>`,
   );
@@ -39,7 +40,7 @@ export function homePage(
 
 /** Everything there is to see and do after a sign-in. */
 export function sessionPage(tenant: TenantSettings, signIn: SignIn): Html {
-  const { tokens, apiToken, previousRefreshToken } = signIn;
+  const { tokens, apiTokens, previousRefreshToken } = signIn;
   return layout(
     `Signed in at ${tenant.name}`,
     html`
@@ -63,18 +64,10 @@ export function sessionPage(tenant: TenantSettings, signIn: SignIn): Html {
             ${decodedToken(tokens.accessToken)}
             <div class="actions">
               ${actionButton(tenant, 'userinfo', 'Userinfo')}
-              ${actionButton(tenant, 'introspect', 'Introspect', { token: 'access' })}
+              ${actionButton(tenant, 'introspect', 'Introspect')}
             </div>
           </section>
-          <section class="card" aria-labelledby="api-token">
-            <h2 id="api-token">Token for the API</h2>
-            <p>For <code>${tenant.api.audience}</code> and for nothing else.</p>
-            ${apiToken === undefined ? undefined : decodedToken(apiToken)}
-            <div class="actions">
-              ${actionButton(tenant, 'api-token', apiToken === undefined ? 'Get a token for the API' : 'Get a fresh one')}
-              ${apiToken === undefined ? undefined : apiActions(tenant)}
-            </div>
-          </section>
+          ${apiTokenCard(tenant, apiTokens)}
           <section class="card" aria-labelledby="refresh-token">
             <h2 id="refresh-token">Refresh token</h2>
             <p>Gives fresh access tokens without the person. Replaced at every use.</p>
@@ -143,17 +136,44 @@ function tenantCard(tenant: TenantSettings, isSignedIn: boolean): Html {
       ${isSignedIn ? html`<p><a class="button" href="/session/${tenant.slug}">You are signed in: show the tokens</a></p>` : undefined}
       <form method="post" action="/sign-in/${tenant.slug}">
         <button class="${isSignedIn ? 'quiet' : 'primary'}" aria-describedby="tenant-${tenant.slug}">Sign in</button>
-        <label><input type="checkbox" name="pushed"> push the request first (PAR, RFC 9126)</label>
+        <div class="options">
+          <label><input type="checkbox" name="pushed"><span>push the request first (PAR, RFC 9126)</span></label>
+          <label><input type="checkbox" name="ask_consent">
+            <span>ask for consent, also when it was given (<code>prompt=consent</code>)</span></label>
+        </div>
       </form>
     </section>`;
 }
 
-function apiActions(tenant: TenantSettings): Html {
+function apiTokenCard(tenant: TenantSettings, tokens: Tokens | undefined): Html {
   return html`
-    ${actionButton(tenant, 'call-api', 'Call the API', { path: '/local' })}
-    ${actionButton(tenant, 'call-api', 'Call it, checked live', { path: '/live' })}
-    ${actionButton(tenant, 'call-api', 'Call as admin', { path: '/admins-only' })}
-    ${actionButton(tenant, 'introspect', 'Introspect', { token: 'api' })}`;
+    <section class="card" aria-labelledby="api-token">
+      <h2 id="api-token">Token for the API</h2>
+      <p>For <code>${tenant.api.audience}</code> and for nothing else.</p>
+      ${tokens === undefined ? undefined : decodedToken(tokens.accessToken)}
+      <div class="actions">
+        ${
+          tokens === undefined
+            ? actionButton(tenant, 'api-tokens', 'Get a token for the API')
+            : apiActions(tenant, tokens)
+        }
+      </div>
+    </section>`;
+}
+
+/** A signature can be checked on the spot; about an opaque token one has to ask. */
+function apiActions(tenant: TenantSettings, { accessToken, refreshToken }: Tokens): Html {
+  const checks =
+    decode(accessToken) === undefined
+      ? html`
+        ${actionButton(tenant, 'call-api', 'Call the API', { path: '/live' })}
+        ${actionButton(tenant, 'introspect-api', 'Introspect as the API')}`
+      : html`
+        ${actionButton(tenant, 'call-api', 'Call the API', { path: '/local' })}
+        ${actionButton(tenant, 'call-api', 'Call as admin', { path: '/admins-only' })}`;
+  return html`
+    ${checks}
+    ${refreshToken === undefined ? undefined : actionButton(tenant, 'refresh-api', 'Get a fresh one')}`;
 }
 
 function actionButton(

@@ -11,33 +11,46 @@ export interface Tokens {
   readonly subject: string;
 }
 
-/** A sign-in that left for the authorization server and has not come back. */
-export interface PendingSignIn {
+/** A request that left for the authorization server and has not come back. */
+export interface PendingAuthorization {
   readonly slug: string;
+  /** What the browser brings back: somebody who signed in, or tokens for the API for who is signed in already. */
+  readonly purpose: 'sign_in' | 'api_tokens';
   readonly codeVerifier: string;
   readonly nonce: string;
   readonly exchanges: readonly Exchange[];
 }
 
+/** Where to send the browser, and what to remember until it comes back. */
+export interface Departure {
+  readonly url: URL;
+  readonly state: string;
+  readonly remember: PendingAuthorization;
+}
+
 export interface RelyingParty {
-  /** Where to send the browser, and what to remember until it comes back. */
-  beginSignIn(choice: { readonly pushed: boolean }): Promise<{ url: URL; state: string; remember: PendingSignIn }>;
+  beginSignIn(choice: { readonly pushed: boolean; readonly askConsent: boolean }): Promise<Departure>;
+  /** The same way once more, naming the API (RFC 8707): who is signed in there already is not asked for a password again. */
+  beginApiAuthorization(): Promise<Departure>;
   /** Checks the answer of the authorization endpoint and redeems its code. */
-  finishSignIn(query: URLSearchParams, state: string, pending: PendingSignIn): Promise<Tokens>;
-  /** A fresh access token and the refresh token's successor. */
+  finishAuthorization(query: URLSearchParams, state: string, pending: PendingAuthorization): Promise<Tokens>;
+  /** A fresh access token, for the same audience as before, and the refresh token's successor. */
   refresh(tokens: Tokens, refreshToken: string): Promise<Tokens>;
-  /** An access token for the API: the same grant, narrowed to one audience (RFC 8707 §2.2). */
-  apiToken(tokens: Tokens, refreshToken: string): Promise<Tokens>;
   userinfo(tokens: Tokens): Promise<void>;
-  /** Asks as the API, not as this application: only a token's audience may learn about it (RFC 7662). */
-  introspect(token: string): Promise<{ readonly active: boolean }>;
+  /** RFC 7662. Only the client a token was issued to and the API it is for may learn about it: one of them asks. */
+  introspect(token: string, as: 'this_application' | 'the_api'): Promise<{ readonly active: boolean }>;
   callApi(url: URL, token: string): Promise<{ readonly status: number }>;
   revoke(refreshToken: string): Promise<void>;
   /** Where to send the browser to end the session at the authorization server as well. */
   signOutUrl(idToken: string): Promise<URL>;
 }
 
-const identityScopes = ['openid', 'profile', 'email', 'offline_access'];
+const identityScopes = 'openid profile email offline_access';
+
+const beyond: Readonly<Record<PendingAuthorization['purpose'], string>> = {
+  sign_in: '(the person signs in there, and the browser comes back with a code)',
+  api_tokens: '(who is signed in there comes straight back with a code)',
+};
 
 export function createRelyingParty(tenant: TenantSettings, origin: string): RelyingParty {
   // Discovered on first use, so this application may start before the authorization server; a failure is tried again.
@@ -50,44 +63,45 @@ export function createRelyingParty(tenant: TenantSettings, origin: string): Rely
     return known;
   }
 
-  async function exchangeRefreshToken(tokens: Tokens, refreshToken: string, parameters: Record<string, string>) {
-    const answer = await client.refreshTokenGrant(await configuration(), refreshToken, parameters);
-    return {
-      accessToken: answer.access_token,
-      // RFC 6749 §6: no new refresh token in the answer means that the old one stays.
-      refreshToken: answer.refresh_token ?? refreshToken,
-      idToken: answer.id_token ?? tokens.idToken,
-      subject: tokens.subject,
+  async function depart(
+    purpose: PendingAuthorization['purpose'],
+    {
+      pushed,
+      ...asked
+    }: { readonly pushed: boolean; readonly scope: string; readonly [parameter: string]: string | boolean },
+  ): Promise<Departure> {
+    const codeVerifier = client.randomPKCECodeVerifier();
+    const state = client.randomState();
+    const nonce = client.randomNonce();
+    const parameters = {
+      ...asked,
+      redirect_uri: tenant.redirect_uri,
+      code_challenge: await client.calculatePKCECodeChallenge(codeVerifier),
+      code_challenge_method: 'S256',
+      state,
+      nonce,
     };
+    const server = await configuration();
+    const url = pushed
+      ? await client.buildAuthorizationUrlWithPAR(server, parameters)
+      : client.buildAuthorizationUrl(server, parameters);
+    const exchanges = [browserExchange('The browser goes to the authorization server', url, beyond[purpose])];
+    return { url, state, remember: { slug: tenant.slug, purpose, codeVerifier, nonce, exchanges } };
   }
 
   return {
-    async beginSignIn({ pushed }) {
-      const codeVerifier = client.randomPKCECodeVerifier();
-      const state = client.randomState();
-      const nonce = client.randomNonce();
-      const parameters = {
-        redirect_uri: tenant.redirect_uri,
-        scope: [...identityScopes, ...tenant.api.scopes].join(' '),
-        // RFC 8707 §2.1: the API that we shall want tokens for. The token request names none, so the first
-        // access token is good for userinfo; `apiToken` asks for the other one.
-        resource: tenant.api.audience,
-        code_challenge: await client.calculatePKCECodeChallenge(codeVerifier),
-        code_challenge_method: 'S256',
-        state,
-        nonce,
-        // OpenID Connect Core §11: without consent there is no offline_access.
-        prompt: 'consent',
-      };
-      const server = await configuration();
-      const url = pushed
-        ? await client.buildAuthorizationUrlWithPAR(server, parameters)
-        : client.buildAuthorizationUrl(server, parameters);
-      const exchanges = [browserExchange('The browser goes to the sign-in page', url, '(the person signs in there)')];
-      return { url, state, remember: { slug: tenant.slug, codeVerifier, nonce, exchanges } };
-    },
+    // No API is named here, so the access token is good for userinfo.
+    beginSignIn: ({ pushed, askConsent }) =>
+      depart('sign_in', { pushed, scope: identityScopes, ...(askConsent ? { prompt: 'consent' } : {}) }),
 
-    async finishSignIn(query, state, pending) {
+    beginApiAuthorization: () =>
+      depart('api_tokens', {
+        pushed: false,
+        scope: ['openid', ...tenant.api.scopes].join(' '),
+        resource: tenant.api.audience,
+      }),
+
+    async finishAuthorization(query, state, pending) {
       // Built on the registered address, never on the Host header, which the sender of the request chooses.
       const url = new URL(tenant.redirect_uri);
       url.search = query.toString();
@@ -107,17 +121,26 @@ export function createRelyingParty(tenant: TenantSettings, origin: string): Rely
       };
     },
 
-    refresh: (tokens, refreshToken) => exchangeRefreshToken(tokens, refreshToken, {}),
-
-    apiToken: (tokens, refreshToken) => exchangeRefreshToken(tokens, refreshToken, { resource: tenant.api.audience }),
+    async refresh(tokens, refreshToken) {
+      const answer = await client.refreshTokenGrant(await configuration(), refreshToken);
+      return {
+        accessToken: answer.access_token,
+        // RFC 6749 §6: no new refresh token in the answer means that the old one stays.
+        refreshToken: answer.refresh_token ?? refreshToken,
+        idToken: answer.id_token ?? tokens.idToken,
+        subject: tokens.subject,
+      };
+    },
 
     async userinfo(tokens) {
       await client.fetchUserInfo(await configuration(), tokens.accessToken, tokens.subject);
     },
 
-    async introspect(token) {
+    async introspect(token, as) {
+      const own = await configuration();
+      if (as === 'this_application') return client.tokenIntrospection(own, token);
       const { client_id, client_secret } = tenant.resource_server;
-      const metadata = (await configuration()).serverMetadata();
+      const metadata = own.serverMetadata();
       const api = new client.Configuration(metadata, client_id, client_secret, client.ClientSecretBasic(client_secret));
       api[client.customFetch] = recordingFetch;
       if (isLoopback(tenant.issuer)) client.allowInsecureRequests(api);

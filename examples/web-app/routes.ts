@@ -3,8 +3,8 @@
 import { type Exchange, record } from './exchanges.ts';
 import type { Html } from './html.ts';
 import { homePage, problemPage, sessionPage } from './pages.ts';
-import { explain, type RelyingParty } from './relying_party.ts';
-import { addPendingSignIn, createSessionStore, emptySession, type Session, type SignIn } from './sessions.ts';
+import { type Departure, explain, type RelyingParty, type Tokens } from './relying_party.ts';
+import { addPending, createSessionStore, emptySession, type Session, type SignIn } from './sessions.ts';
 import type { TenantSettings } from './settings.ts';
 
 export interface Tenant {
@@ -39,18 +39,27 @@ export function createRoutes(tenants: readonly Tenant[]): (visit: Visit) => Prom
     ['POST', new URLPattern({ pathname: '/sign-in/:slug' }), signIn],
     ['GET', new URLPattern({ pathname: '/callback/:slug' }), callback],
     ['GET', new URLPattern({ pathname: '/session/:slug' }), showSession],
+    ['POST', new URLPattern({ pathname: '/session/:slug/api-tokens' }), authorizeForApi],
     ['POST', new URLPattern({ pathname: '/session/:slug/:action' }), act],
     ['POST', new URLPattern({ pathname: '/sign-out/:slug' }), signOut],
   ];
 
-  async function signIn({ form, sessionId }: Visit, { relyingParty }: Tenant): Promise<Reply> {
+  async function depart(sessionId: string | undefined, begin: () => Promise<Departure>): Promise<Reply> {
     const exchanges: Exchange[] = [];
-    const { url, state, remember } = await record(exchanges, () =>
-      relyingParty.beginSignIn({ pushed: form.get('pushed') === 'on' }),
-    );
+    const { url, state, remember } = await record(exchanges, begin);
     const session = sessions.find(sessionId) ?? emptySession();
-    addPendingSignIn(session, state, { ...remember, exchanges: [...exchanges, ...remember.exchanges] });
+    addPending(session, state, { ...remember, exchanges: [...exchanges, ...remember.exchanges] });
     return { status: 303, location: url.href, sessionId: sessions.keep(session, sessionId) };
+  }
+
+  function signIn({ form, sessionId }: Visit, { relyingParty }: Tenant): Promise<Reply> {
+    const choice = { pushed: form.get('pushed') === 'on', askConsent: form.get('ask_consent') === 'on' };
+    return depart(sessionId, () => relyingParty.beginSignIn(choice));
+  }
+
+  async function authorizeForApi({ sessionId }: Visit, { settings, relyingParty }: Tenant): Promise<Reply> {
+    if (sessions.find(sessionId)?.signIns.has(settings.slug) !== true) return { status: 303, location: '/' };
+    return depart(sessionId, () => relyingParty.beginApiAuthorization());
   }
 
   async function callback({ url, sessionId }: Visit, { settings, relyingParty }: Tenant): Promise<Reply> {
@@ -64,21 +73,16 @@ export function createRoutes(tenants: readonly Tenant[]): (visit: Visit) => Prom
     // Before anything is awaited: an answer counts once, also when the browser sends it twice.
     session.pending.delete(state);
     const exchanges = [...pending.exchanges];
+    const current = session.signIns.get(settings.slug);
     try {
-      const tokens = await record(exchanges, () => relyingParty.finishSignIn(url.searchParams, state, pending));
-      session.signIns.set(settings.slug, {
-        tokens,
-        previousRefreshToken: undefined,
-        apiToken: undefined,
-        lastAction: {
-          title: 'Signed in',
-          note: 'The browser brought back a code; this application redeemed it from its own server.',
-          refused: false,
-          exchanges,
-        },
-      });
+      const finish = () => relyingParty.finishAuthorization(url.searchParams, state, pending);
+      const tokens = await record(exchanges, finish);
+      if (pending.purpose === 'sign_in') session.signIns.set(settings.slug, signedIn(tokens, exchanges));
+      else addApiTokens(current, tokens, exchanges);
     } catch (error) {
-      return { status: 400, page: refusedPage(error) };
+      if (pending.purpose === 'sign_in' || current === undefined) return { status: 400, page: refusedPage(error) };
+      const { code, description } = explain(error);
+      current.lastAction = { title: apiTokensTitle, note: `${code}: ${description}`, refused: true, exchanges };
     }
     // A new name for the session at every sign-in: whoever planted or saw the old one has nothing.
     return { status: 303, location: `/session/${settings.slug}`, sessionId: sessions.keep(session, sessionId) };
@@ -145,6 +149,28 @@ export function createRoutes(tenants: readonly Tenant[]): (visit: Visit) => Prom
   };
 }
 
+const apiTokensTitle = 'Get a token for the API';
+
+function signedIn(tokens: Tokens, exchanges: readonly Exchange[]): SignIn {
+  const note = 'The browser brought back a code; this application redeemed it from its own server.';
+  return {
+    tokens,
+    previousRefreshToken: undefined,
+    apiTokens: undefined,
+    lastAction: { title: 'Signed in', note, refused: false, exchanges },
+  };
+}
+
+function addApiTokens(signIn: SignIn | undefined, tokens: Tokens, exchanges: readonly Exchange[]): void {
+  if (signIn === undefined) throw new Error('Nobody is signed in here any more: sign in first.');
+  // Between the two requests somebody else may have signed in over there, in another tab.
+  if (tokens.subject !== signIn.tokens.subject) throw new Error('The tokens are about another person: sign in again.');
+  signIn.apiTokens = tokens;
+  const note =
+    'The browser went there and back without asking anything: the session at the authorization server was enough.';
+  signIn.lastAction = { title: apiTokensTitle, note, refused: false, exchanges };
+}
+
 interface Action {
   readonly title: string;
   /** Answers with the sentence to show; throws what openid-client throws when the server refused. */
@@ -172,7 +198,7 @@ const actions = new Map<string, Action>([
         signIn.previousRefreshToken = presented;
         const rotated = signIn.tokens.refreshToken !== presented;
         return rotated
-          ? 'A fresh access token, and a successor for the refresh token: both are replaced below.'
+          ? 'A fresh access token, and a successor for the refresh token: both are replaced.'
           : 'A fresh access token; the refresh token stayed the same.';
       },
     },
@@ -183,7 +209,17 @@ const actions = new Map<string, Action>([
       title: 'Present the previous refresh token again',
       async run({ relyingParty }, signIn) {
         const before = signIn.tokens.refreshToken;
-        signIn.tokens = await relyingParty.refresh(signIn.tokens, neededRefreshToken(signIn.previousRefreshToken));
+        const presented = neededRefreshToken(signIn.previousRefreshToken);
+        try {
+          signIn.tokens = await relyingParty.refresh(signIn.tokens, presented);
+        } catch (error) {
+          const { code } = explain(error);
+          if (code !== 'invalid_grant') throw error;
+          return {
+            refused: `${code}: a refresh token that comes back after it was replaced may be a stolen one, so the server
+              ended the whole grant. Userinfo, Refresh and Introspect now refuse as well. Sign in again to go on.`,
+          };
+        }
         return signIn.tokens.refreshToken === before
           ? 'Within the grace period the same token gives the same successor: a lost answer costs nothing.'
           : 'Accepted, with another refresh token than before.';
@@ -191,17 +227,13 @@ const actions = new Map<string, Action>([
     },
   ],
   [
-    'api-token',
+    'refresh-api',
     {
-      title: 'Get a token for the API',
+      title: 'Get a fresh token for the API',
       async run({ relyingParty, settings }, signIn) {
-        const presented = neededRefreshToken(signIn.tokens.refreshToken);
-        const answer = await relyingParty.apiToken(signIn.tokens, presented);
-        signIn.apiToken = answer.accessToken;
-        // The access token for userinfo stays: the answer's own is for the API alone.
-        signIn.tokens = { ...answer, accessToken: signIn.tokens.accessToken };
-        signIn.previousRefreshToken = presented;
-        return `The same grant, narrowed to one audience: ${settings.api.audience}.`;
+        const apiTokens = neededApiTokens(signIn.apiTokens);
+        signIn.apiTokens = await relyingParty.refresh(apiTokens, neededRefreshToken(apiTokens.refreshToken));
+        return `Without the browser, and for the same audience: ${settings.api.audience}.`;
       },
     },
   ],
@@ -209,9 +241,9 @@ const actions = new Map<string, Action>([
     'call-api',
     {
       title: 'Call the API',
-      async run({ relyingParty, apiOrigin }, { apiToken }, form) {
+      async run({ relyingParty, apiOrigin }, { apiTokens }, form) {
         const path = apiPaths.find((known) => known === form.get('path')) ?? '/local';
-        const { status } = await relyingParty.callApi(new URL(path, apiOrigin), neededApiToken(apiToken));
+        const { status } = await relyingParty.callApi(new URL(path, apiOrigin), neededApiTokens(apiTokens).accessToken);
         if (status !== 200) return { refused: `The API answered ${status}; its WWW-Authenticate header says why.` };
         return path === '/live'
           ? 'The API asked the authorization server whether the token still lives.'
@@ -223,12 +255,23 @@ const actions = new Map<string, Action>([
     'introspect',
     {
       title: 'Introspect',
-      async run({ relyingParty }, { apiToken, tokens }, form) {
-        const token = form.get('token') === 'api' ? neededApiToken(apiToken) : tokens.accessToken;
-        const { active } = await relyingParty.introspect(token);
+      async run({ relyingParty }, { tokens }) {
+        const { active } = await relyingParty.introspect(tokens.accessToken, 'this_application');
+        return active
+          ? 'This application may know: the token was issued to it.'
+          : 'Not active: expired, revoked, or never ours. The server does not say which.';
+      },
+    },
+  ],
+  [
+    'introspect-api',
+    {
+      title: 'Introspect as the API',
+      async run({ relyingParty }, { apiTokens }) {
+        const { active } = await relyingParty.introspect(neededApiTokens(apiTokens).accessToken, 'the_api');
         return active
           ? 'The API may know: it is the audience of this token.'
-          : 'Not active, or none of the business of the API that asks: the answer is the same.';
+          : 'Not active: expired, revoked, or for another API. The server does not say which.';
       },
     },
   ],
@@ -238,7 +281,7 @@ const actions = new Map<string, Action>([
       title: 'Revoke',
       async run({ relyingParty }, { tokens }) {
         await relyingParty.revoke(neededRefreshToken(tokens.refreshToken));
-        return 'The grant is gone: userinfo, refresh and the live check now refuse. The local check cannot know that.';
+        return 'The grant is gone: userinfo, refresh and introspection now refuse. A signature alone cannot know that.';
       },
     },
   ],
@@ -251,9 +294,9 @@ function neededRefreshToken(token: string | undefined): string {
   return token;
 }
 
-function neededApiToken(token: string | undefined): string {
-  if (token === undefined) throw new Error('There is no token for the API yet: get one first.');
-  return token;
+function neededApiTokens(tokens: Tokens | undefined): Tokens {
+  if (tokens === undefined) throw new Error('There is no token for the API yet: get one first.');
+  return tokens;
 }
 
 function signedInSlugs(session: Session | undefined): ReadonlySet<string> {
@@ -267,7 +310,7 @@ function notFound(): Reply {
 
 function expiredPage(): Html {
   return problemPage({
-    title: 'This sign-in is over',
+    title: 'This attempt is over',
     description:
       'It was finished before, took too long, or was started in another browser. Nothing is lost: start again.',
     code: 'unknown_state',

@@ -2,7 +2,7 @@
 // browser. A real application keeps this in its database; the shape stays the same.
 import { randomBytes } from 'node:crypto';
 import type { Exchange } from './exchanges.ts';
-import type { PendingSignIn, Tokens } from './relying_party.ts';
+import type { PendingAuthorization, Tokens } from './relying_party.ts';
 
 /** What the last click did, shown on the next page. */
 export interface LastAction {
@@ -16,13 +16,14 @@ export interface LastAction {
 export interface SignIn {
   tokens: Tokens;
   previousRefreshToken: string | undefined;
-  apiToken: string | undefined;
+  /** For the API and for nothing else; kept beside the others, since no access token is good for both. */
+  apiTokens: Tokens | undefined;
   lastAction: LastAction;
 }
 
 export interface Session {
-  /** By `state`, so that two tabs signing in at once do not overwrite each other. */
-  readonly pending: Map<string, PendingSignIn>;
+  /** By `state`, so that two tabs at once do not overwrite each other. */
+  readonly pending: Map<string, PendingAuthorization>;
   /** By the tenant's slug. */
   readonly signIns: Map<string, SignIn>;
 }
@@ -35,7 +36,7 @@ export interface SessionStore {
 
 const cookieName = 'demo_session';
 const maximumSessions = 1_000;
-const maximumPendingSignIns = 10;
+const maximumPending = 10;
 const idleMilliseconds = 8 * 60 * 60 * 1_000;
 
 export function createSessionStore(): SessionStore {
@@ -71,10 +72,10 @@ export function emptySession(): Session {
   return { pending: new Map(), signIns: new Map() };
 }
 
-/** Remembers a sign-in that is leaving; the oldest is forgotten when a browser starts too many. */
-export function addPendingSignIn(session: Session, state: string, signIn: PendingSignIn): void {
-  session.pending.set(state, signIn);
-  dropOldest(session.pending, maximumPendingSignIns);
+/** Remembers a request that is leaving; the oldest is forgotten when a browser starts too many. */
+export function addPending(session: Session, state: string, pending: PendingAuthorization): void {
+  session.pending.set(state, pending);
+  dropOldest(session.pending, maximumPending);
 }
 
 export function readSessionCookie(header: string | undefined): string | undefined {

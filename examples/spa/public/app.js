@@ -9,8 +9,6 @@ const manager = new UserManager({
   redirect_uri: settings.redirect_uri,
   post_logout_redirect_uri: settings.post_logout_redirect_uri,
   scope: settings.scope,
-  // OpenID Connect Core §11: without consent there is no offline_access, and so no refresh token.
-  prompt: 'consent',
   // Tokens live as long as this tab and survive a reload. A script of an attacker could read them: the strict
   // Content-Security-Policy keeps such a script out. With `new InMemoryWebStorage()` as store they do not survive a reload either.
   userStore: new WebStorageStateStore({ store: sessionStorage }),
