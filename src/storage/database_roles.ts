@@ -1,5 +1,5 @@
 /**
- * The three roles of house.md §4 and how the product signs in as them. The owner's connection is given; the passwords of
+ * The roles of docs/decisions/0003 and how the product signs in as them. The owner's connection is given; the passwords of
  * the two roles that serve are derived from the master key, so that they are stored nowhere and every process knows them.
  */
 import type { Sealer } from '#src/foundation/sealing.ts';

@@ -2,7 +2,7 @@ import { createSealer } from '#src/foundation/sealing.ts';
 import { Secret } from '#src/foundation/secret.ts';
 import { listMigrations, MigrationRefused, migrate } from '#src/storage/migrate.ts';
 import { findIsolationFaults } from '#test/support/catalogue.ts';
-import { createTestSealer } from '#test/support/cluster.ts';
+import { createTestSealer, testMasterKey } from '#test/support/cluster.ts';
 import { createEmptyDatabase } from '#test/support/empty_database.ts';
 import { describeWithPostgres15, type ScratchCluster, startPostgres15 } from '#test/support/postgres_15.ts';
 import { connect, roleUrls, type SqlConnection, withConnection } from '#test/support/sql.ts';
@@ -95,6 +95,18 @@ describe('a migration', () => {
     });
   });
 
+  it('refuses a master key that this database was not made with, before it touches anything', async () => {
+    await inEmptyDatabase(async (database) => {
+      await migrate({ ownerUrl: database.ownerUrl, sealer });
+      const stranger = createSealer([new Secret(Buffer.alloc(32, 7).toString('base64'))]);
+      const refused = migrate({ ownerUrl: database.ownerUrl, sealer: stranger });
+      await expect(refused).rejects.toBeInstanceOf(MigrationRefused);
+      await expect(refused).rejects.toThrow('another master key');
+      // The serving roles still have the passwords that running servers know.
+      await withConnection(roleUrls(database).app, (connection) => connection.query('select 1'));
+    });
+  });
+
   it('begins although a process that was killed left the lock of the ledger behind', async () => {
     await inEmptyDatabase(async ({ ownerUrl }, superuser) => {
       // As knex makes them, before it runs the first file.
@@ -178,14 +190,14 @@ describeWithPostgres15('on PostgreSQL 15', () => {
     expect((await migrate({ ownerUrl, sealer })).applied).toEqual([]);
   });
 
-  it('another master key changes the passwords of the roles', async () => {
+  it('a master key in front of the old one changes the passwords of the roles', async () => {
     const { ownerUrl } = await cluster.createDatabase('rekeyed');
     await migrate({ ownerUrl, sealer });
     await withConnection(roleUrls({ ownerUrl }).app, (connection) => connection.query('select 1'));
-    const otherSealer = createSealer([new Secret(Buffer.alloc(32, 7).toString('base64'))]);
-    await migrate({ ownerUrl, sealer: otherSealer });
+    const keys = { old: new Secret(testMasterKey), other: new Secret(Buffer.alloc(32, 7).toString('base64')) };
+    await migrate({ ownerUrl, sealer: createSealer([keys.other, keys.old]) });
     await expect(connect(roleUrls({ ownerUrl }).app)).rejects.toMatchObject({ code: '28P01' });
-    await migrate({ ownerUrl, sealer });
+    await migrate({ ownerUrl, sealer: createSealer([keys.old, keys.other]) });
     await withConnection(roleUrls({ ownerUrl }).app, (connection) => connection.query('select 1'));
   });
 

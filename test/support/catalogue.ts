@@ -1,12 +1,12 @@
 /**
- * What the catalogue of a database says about its isolation. The rules are house.md's: tenant data lies behind forced row level
+ * What the catalogue of a database says about its isolation. The rules: tenant data lies behind forced row level
  * security with a policy for reading and writing, the tenant is in every key, and the roles that serve can do no more than they
  * must. A table that is not known to be free of tenant data counts as tenant data: forgetting is what this is here for.
  */
 import type { SqlConnection } from './sql.ts';
 
 /** Tables without tenant data. */
-const freeTables = ['schema_migrations', 'schema_migrations_lock'];
+const freeTables = ['schema_migrations', 'schema_migrations_lock', 'installation'];
 
 /** Tables whose rows end by themselves and are swept for all tenants at once. */
 const sweptTables = ['artifacts', 'sign_in_attempts'];

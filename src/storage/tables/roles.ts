@@ -23,3 +23,22 @@ export async function insertRole(
   );
   return rows.length === 1;
 }
+
+export interface RoleRow {
+  readonly id: string;
+  readonly name: string;
+  readonly description: string;
+  readonly permissions: readonly string[];
+  /** The name of the role whose permissions it has too. */
+  readonly inherits: string | null;
+  readonly built_in: boolean;
+}
+
+export async function listRoles(transaction: Transaction, tenantId: TenantId): Promise<readonly RoleRow[]> {
+  return transaction.query<RoleRow>(
+    `select r.id, r.name, r.description, r.permissions, i.name as inherits, r.built_in
+       from roles r left join roles i on i.tenant_id = r.tenant_id and i.id = r.inherits
+      where r.tenant_id = $1 order by r.built_in desc, r.name limit 1000`,
+    [tenantId],
+  );
+}
