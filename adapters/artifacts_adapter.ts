@@ -27,7 +27,7 @@ export const artifactModels = [
 
 export type ArtifactModel = (typeof artifactModels)[number];
 
-/** What opaque values start with (interface.md §6). */
+/** What opaque values start with. */
 export const valuePrefixes: Partial<Record<ArtifactModel, string>> = {
   AccessToken: 'at_',
   ClientCredentials: 'at_',

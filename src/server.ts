@@ -4,18 +4,11 @@
  */
 import { createServer, type Server } from 'node:http';
 import type { Logger } from 'pino';
-import { createClientsCache } from '#adapters/clients_adapter.ts';
 import type { Config } from '#config/config.ts';
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
-import { createApp } from '#src/http/app.ts';
-import { createHealth } from '#src/http/health.ts';
-import { createEnginePages } from '#src/http/pages/engine_pages.ts';
 import { type Schedule, startSchedule } from '#src/jobs/schedule.ts';
-import { personScopes } from '#src/oidc/accounts.ts';
-import { enabledGrantTypes } from '#src/oidc/provider.ts';
-import { createProviderPool } from '#src/oidc/provider_pool.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { type DatabaseUrls, databaseUrls } from '#src/storage/database_roles.ts';
 import { readRunningEmbeddedPostgres, startEmbeddedPostgres } from '#src/storage/embedded_postgres.ts';
@@ -164,17 +157,46 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** The engine and the public door take half a second to load: a command that serves nothing does without them. */
+async function loadServingRooms() {
+  const [adapter, app, health, pages, accounts, provider, pool] = await Promise.all([
+    import('#adapters/clients_adapter.ts'),
+    import('#src/http/app.ts'),
+    import('#src/http/health.ts'),
+    import('#src/http/pages/engine_pages.ts'),
+    import('#src/oidc/accounts.ts'),
+    import('#src/oidc/provider.ts'),
+    import('#src/oidc/provider_pool.ts'),
+  ]);
+  return {
+    createClientsCache: adapter.createClientsCache,
+    createApp: app.createApp,
+    createHealth: health.createHealth,
+    createEnginePages: pages.createEnginePages,
+    personScopes: accounts.personScopes,
+    enabledGrantTypes: provider.enabledGrantTypes,
+    createProviderPool: pool.createProviderPool,
+  };
+}
+
+export interface StartServerOptions {
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** What must be there before anyone can ask. */
+  readonly prepare?: (house: House) => Promise<unknown>;
+}
+
 /** Serves until closed. Throws `StartupProblems`. */
-export async function startServer(
-  config: Config,
-  options: { readonly logger: Logger; readonly clock?: Clock },
-): Promise<RunningServer> {
+export async function startServer(config: Config, options: StartServerOptions): Promise<RunningServer> {
   const house = await openHouse(config, { ...options, migrate: true, attach: config.databaseUrl !== undefined });
   try {
     await house.passwords.selfTest();
+    await options.prepare?.(house);
+    const { createClientsCache, createApp, createHealth, createEnginePages, createProviderPool, ...engine } =
+      await loadServingRooms();
     const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 30_000 });
     const { database, clock, logger, sealer } = house;
-    const clients = createClientsCache(database, { grantTypes: enabledGrantTypes, scopes: personScopes });
+    const clients = createClientsCache(database, { grantTypes: engine.enabledGrantTypes, scopes: engine.personScopes });
     const pool = createProviderPool(
       { config, database, clients, sealer, clock, pages: createEnginePages({ clock }) },
       {

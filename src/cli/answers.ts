@@ -4,7 +4,7 @@
  */
 
 export interface Answer {
-  /** One object, with the names of interface.md in snake_case. */
+  /** One object, with names in snake_case. */
   readonly json: object;
   /** For a person: lines without a final line break. */
   readonly text: string;

@@ -2,13 +2,12 @@
  * The demo of a running house: its seed, and the demo application, which is a process of its own on an origin of its own, as a
  * relying party is in real life. The seed itself is a flow.
  */
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
 import { type DemoFile, type DemoTenant, demoTenantName, seedDemo } from '#src/flows/seed_demo.ts';
-import { type House, openHouse } from '#src/server.ts';
+import type { House } from '#src/server.ts';
 import { type DemoApplication, startDemoApplication } from './demo_application.ts';
 import { operatorContext } from './runner.ts';
 
@@ -26,18 +25,10 @@ export function seedDemoOf(house: House, { demoOrigin }: { readonly demoOrigin: 
   return seedDemo(context, { publicUrl: http.publicUrl, demoOrigin, dataDirectory });
 }
 
-/**
- * On the first run, seeds before anything listens: whoever waits for `/health/ready` may read demo.json right after. Later runs
- * have the file already, and a house is not opened twice for nothing.
- */
-export async function seedDemoFirst(config: Config, logger: Logger): Promise<void> {
-  if (!config.demo.enabled || existsSync(demoFilePath(config))) return;
-  const house = await openHouse(config, { logger, migrate: true });
-  try {
-    await seedDemoOf(house, { demoOrigin: originOf(config.demo.port) });
-  } finally {
-    await house.close();
-  }
+/** Before anything listens: whoever waits for `/health/ready` may read demo.json right after. */
+export async function seedDemoFirst(house: House): Promise<void> {
+  const { demo } = house.config;
+  if (demo.enabled) await seedDemoOf(house, { demoOrigin: originOf(demo.port) });
 }
 
 /** Seeds and starts the application, on the preferred port or on the next one that is free. */

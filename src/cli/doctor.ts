@@ -4,17 +4,17 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '#config/config.ts';
+import { findKeyProblems } from '#src/flows/check_keys.ts';
 import { createPasswordHasher } from '#src/foundation/password_hashing.ts';
 import { type House, openHouse } from '#src/server.ts';
-import type { Answer } from './answers.ts';
 import {
   findIsolationProblems,
-  findKeyProblems,
   findOwnerProblem,
   findPendingMigrations,
   findRoleProblems,
   readServerVersion,
-} from './doctor_checks.ts';
+} from '#src/storage/inspection.ts';
+import type { Answer } from './answers.ts';
 import { answering } from './options.ts';
 import { type CommonOptions, commandLogger, FaultySettings, problemsOf, type Runner, readSettings } from './runner.ts';
 import type { World } from './world.ts';
@@ -135,14 +135,14 @@ async function examineDatabase(world: World, config: Config): Promise<readonly C
 
 async function examineHouse(house: House): Promise<readonly Check[]> {
   const { config } = house;
-  const version = await readServerVersion(house);
+  const version = await readServerVersion(house.database);
   const checks: Check[] = [
     version.supported
       ? ok('database', `PostgreSQL ${version.name}${config.databaseUrl === undefined ? ', embedded' : ''}`)
       : failed('database', `PostgreSQL ${version.name} is too old`, 'Use PostgreSQL 15 or later.'),
   ];
 
-  const roles = await findRoleProblems(house);
+  const roles = await findRoleProblems(house.database);
   checks.push(
     roles.length === 0
       ? ok('roles', 'poort_app and poort_platform can do no more than serve')
@@ -152,7 +152,7 @@ async function examineHouse(house: House): Promise<readonly Check[]> {
           'Take that away from them (alter role …), or drop them and run `poort migrate`.',
         ),
   );
-  const owner = await findOwnerProblem(house);
+  const owner = await findOwnerProblem(house.database);
   if (owner !== undefined) {
     const fix = 'Let the database belong to a role that may create roles, and nothing more.';
     checks.push(
@@ -160,11 +160,11 @@ async function examineHouse(house: House): Promise<readonly Check[]> {
     );
   }
 
-  const pending = await findPendingMigrations(house);
+  const pending = await findPendingMigrations(house.database);
   if (pending.length > 0) {
     return [...checks, failed('migrations', `not applied: ${pending.join(', ')}`, 'Run `poort migrate`.')];
   }
-  const isolation = await findIsolationProblems(house);
+  const isolation = await findIsolationProblems(house.database);
   const keys = await findKeyProblems(house);
   return [
     ...checks,

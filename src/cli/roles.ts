@@ -1,8 +1,9 @@
 /** `poort role …`: what people of a tenant may be, and what that permits. */
 import type { Command } from 'commander';
+import { createRole } from '#src/flows/manage_roles.ts';
+import { listRoles } from '#src/storage/tables/roles.ts';
 import { type Answer, CommandRefused, described, table } from './answers.ts';
 import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';
-import { createRole, listRoles } from './role_rows.ts';
 import type { Runner, Session } from './runner.ts';
 
 interface CreateOptions extends TenantOptions {
@@ -60,7 +61,10 @@ async function create(session: Session, options: CreateOptions): Promise<Answer>
 
 async function list(session: Session, options: TenantOptions): Promise<Answer> {
   const tenant = await findTenant(session, options.tenant);
-  const roles = (await listRoles(session.context, tenant.id)).map(({ id: _id, ...role }) => role);
+  const listed = await session.context.database
+    .tenant(tenant.id)
+    .transaction((transaction) => listRoles(transaction, tenant.id));
+  const roles = listed.map(({ id: _id, ...role }) => role);
   const rows = roles.map(({ name, inherits, permissions }) => [name, inherits ?? '', permissions.join(' ')]);
   return { json: { roles }, text: table(['ROLE', 'INHERITS', 'PERMISSIONS'], rows, `${tenant.slug} has no roles.`) };
 }

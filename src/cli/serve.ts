@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
 import { createLogger } from '#src/foundation/logger.ts';
-import { openHouse, startServer } from '#src/server.ts';
-import { demoFilePath, originOf, seedDemoFirst, seedDemoOf } from './demo.ts';
+import { openHouse, startJobs, startServer } from '#src/server.ts';
+import { demoFilePath, seedDemoFirst } from './demo.ts';
 import type { Runner, Settings } from './runner.ts';
 import { untilAskedToStop } from './stop_signal.ts';
 
@@ -17,7 +17,7 @@ export function addServeCommands(program: Command, runner: Runner): void {
 
   program
     .command('worker')
-    .description('do what is due, until SIGTERM (this version has no such work yet: it only keeps a connection)')
+    .description('do what is due by the clock, until SIGTERM: sweep what has expired')
     .addHelpText('after', '\nExample:\n  $ poort worker')
     .action(() => runner.withSettings({}, work));
 }
@@ -26,13 +26,9 @@ async function serve(settings: Settings): Promise<undefined> {
   const { config } = settings;
   const asked = untilAskedToStop();
   const logger = openLog(settings);
-  await seedDemoFirst(config, logger);
-  const server = await startServer(config, { logger });
+  const server = await startServer(config, { logger, prepare: seedDemoFirst });
   try {
-    if (config.demo.enabled) {
-      await seedDemoOf(server.house, { demoOrigin: originOf(config.demo.port) });
-      logger.info(`the demo is in ${demoFilePath(config)}`);
-    }
+    if (config.demo.enabled) logger.info(`the demo is in ${demoFilePath(config)}`);
     logger.info(`Poort serves ${server.url}`);
     await asked;
     logger.info('asked to stop: finishing the requests in flight');
@@ -45,12 +41,14 @@ async function work(settings: Settings): Promise<undefined> {
   const asked = untilAskedToStop();
   const logger = openLog(settings);
   const house = await openHouse(settings.config, { logger, migrate: settings.config.databaseUrl === undefined });
-  // Waiting for a signal alone does not keep a process alive.
+  // Neither waiting for a signal nor the jobs' timers keep a process alive.
   const awake = setInterval(() => undefined, 2 ** 30);
   try {
-    await house.database.platform.query('select 1');
-    logger.info('the worker is ready; this version has no work for it');
+    const jobs = startJobs(house);
+    await jobs.runAll();
+    logger.info('the worker is ready');
     await asked;
+    await jobs.stop();
   } finally {
     clearInterval(awake);
     await house.close();

@@ -1,6 +1,6 @@
 /** `poort start`, which is `npm start`: the whole system on this machine, and a banner that says where everything is. */
 import type { Command } from 'commander';
-import { startServer } from '#src/server.ts';
+import { startJobs, startServer } from '#src/server.ts';
 import { banner } from './banner.ts';
 import { seedDemoFirst, startDemo } from './demo.ts';
 import type { Runner, Settings } from './runner.ts';
@@ -20,8 +20,8 @@ async function start(world: World, settings: Settings): Promise<undefined> {
   const { config } = settings;
   const asked = untilAskedToStop();
   const logger = openLog(settings);
-  await seedDemoFirst(config, logger);
-  const server = await startServer(config, { logger });
+  const server = await startServer(config, { logger, prepare: seedDemoFirst });
+  const jobs = startJobs(server.house);
   try {
     const demo = config.demo.enabled
       ? await startDemo(server.house, { environment: world.environment, logger })
@@ -42,6 +42,7 @@ async function start(world: World, settings: Settings): Promise<undefined> {
       await demo?.application?.close();
     }
   } finally {
+    await jobs.stop();
     await server.close();
   }
 }

@@ -1,7 +1,7 @@
 /** `poort tenant …`: makes, lists, suspends and resumes tenants. */
 import type { Command } from 'commander';
+import { issuerOf } from '#src/domain/tenant.ts';
 import { type CreateTenantOutcome, changeTenantStatus, createTenant } from '#src/flows/manage_tenants.ts';
-import { issuerOf } from '#src/oidc/provider.ts';
 import { listTenants, type TenantRow } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table } from './answers.ts';
 import { answering, findTenant, group } from './options.ts';
@@ -83,7 +83,7 @@ function presentTenant({ config }: Pick<Session, 'config'>, tenant: TenantRow) {
     slug: tenant.slug,
     name: tenant.name,
     status: tenant.status,
-    issuer: issuerOf(tenant, config),
+    issuer: issuerOf(tenant, config.http.publicUrl),
     domain: tenant.domain,
     locale: tenant.locale,
     created_at: tenant.created_at.toISOString(),

@@ -98,8 +98,12 @@ async function create(session: Session, options: CreateOptions): Promise<Answer>
   });
   if (added.outcome === 'refused') throw refused(added);
   const shown = presentMember(await findPerson(session, { tenantId: tenant.id, person: added.email }));
-  const title = added.outcome === 'created' ? 'created' : 'was known already and has joined';
-  const json = { ...shown, tenant: tenant.slug, outcome: added.outcome };
+  const kept = added.outcome === 'joined' && added.passwordMatches === false;
+  const joined = kept
+    ? 'was known already and has joined; they keep the password they have'
+    : 'was known already and has joined';
+  const title = added.outcome === 'created' ? 'created' : joined;
+  const json = { ...shown, tenant: tenant.slug, outcome: added.outcome, ...(kept ? { password_kept: true } : {}) };
   return { json, text: describeMember(shown, `user ${shown.email} ${title}`) };
 }
 
@@ -112,7 +116,6 @@ function refused({ reason, detail }: Extract<AddMemberOutcome, { outcome: 'refus
     name: 'a name has 1 to 100 characters and no control characters',
     unknown_role: 'the tenant has no such role',
     already_a_member: 'that person is a member of this tenant already',
-    password_differs: 'that person is known and has another password, which stays as it is',
   };
   return new CommandRefused(reason, detail === undefined ? messages[reason] : `${messages[reason]} (${detail})`);
 }

@@ -55,3 +55,8 @@ export function parseTenantSlug(input: unknown): ParsedTenantSlug {
 export function parseTenantName(input: unknown): string | undefined {
   return parseName(input);
 }
+
+/** The issuer of a tenant (OpenID Connect Discovery 1.0 §3): below the public origin, which comes from configuration alone. */
+export function issuerOf(tenant: { readonly slug: string }, publicUrl: string): string {
+  return `${publicUrl}/t/${tenant.slug}`;
+}

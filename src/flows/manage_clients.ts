@@ -26,6 +26,8 @@ export type CreateClientOutcome =
   | { readonly outcome: 'refused'; readonly problems: readonly ClientProblem[] };
 
 const clientIdBytes = 16;
+/** A letter, because a command line takes a leading hyphen for an option. */
+const clientIdStart = 'c';
 
 export async function createClient(
   context: FlowContext,
@@ -36,7 +38,7 @@ export async function createClient(
   const { client } = plan;
   const now = context.clock();
   const { tenantId } = input;
-  const clientId = randomValue('', clientIdBytes);
+  const clientId = randomValue(clientIdStart, clientIdBytes);
   const clientSecret = client.needsSecret ? randomValue() : undefined;
   const tenant = context.database.tenant(tenantId);
   await tenant.transaction(async (transaction) => {

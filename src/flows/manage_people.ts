@@ -31,7 +31,15 @@ export interface NewMember {
 }
 
 export type AddMemberOutcome =
-  | { readonly outcome: 'created' | 'joined'; readonly userId: UserId; readonly email: string }
+  | { readonly outcome: 'created'; readonly userId: UserId; readonly email: string }
+  /** The person is known in another tenant: they are a member now, and keep the password and names that are theirs. */
+  | {
+      readonly outcome: 'joined';
+      readonly userId: UserId;
+      readonly email: string;
+      /** Whether the password given is theirs; undefined when none was given. It was not set in any case. */
+      readonly passwordMatches: boolean | undefined;
+    }
   | {
       readonly outcome: 'refused';
       readonly reason:
@@ -41,9 +49,7 @@ export type AddMemberOutcome =
         | 'password_forbidden_character'
         | 'name'
         | 'unknown_role'
-        | 'already_a_member'
-        /** The person is known and has another password: it is theirs, and this call does not change it. */
-        | 'password_differs';
+        | 'already_a_member';
       readonly detail?: string | undefined;
     };
 
@@ -97,16 +103,23 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
       };
       await appendEvent(transaction, { tenant, event, origin: context.origin, now });
     });
-    if (known !== undefined && input.password !== undefined) {
-      const candidate = await readSignInCandidate(tenant, email.canonical);
-      const { matches } = await context.passwords.verify(candidate?.password_hash ?? undefined, input.password);
-      if (!matches) return { outcome: 'refused', reason: 'password_differs' };
-    }
-    return { outcome: known === undefined ? 'created' : 'joined', userId: id, email: email.address };
+    if (known === undefined) return { outcome: 'created', userId: id, email: email.address };
+    const passwordMatches = await matchesPassword(context, { ...input, emailCanonical: email.canonical });
+    return { outcome: 'joined', userId: id, email: email.address, passwordMatches };
   } catch (fault) {
     if (fault instanceof Refusal) return fault.outcome;
     throw fault;
   }
+}
+
+async function matchesPassword(
+  { database, passwords }: FlowContext,
+  { tenantId, emailCanonical, password }: { tenantId: TenantId; emailCanonical: string; password?: string | undefined },
+): Promise<boolean | undefined> {
+  if (password === undefined) return undefined;
+  const candidate = await readSignInCandidate(database.tenant(tenantId), emailCanonical);
+  const { matches } = await passwords.verify(candidate?.password_hash ?? undefined, password);
+  return matches;
 }
 
 /** Undefined when there is no such member. A person's other memberships stay as they are. */

@@ -1,7 +1,11 @@
 /** Liveness and readiness for whoever starts, restarts and routes to this process. Says states, never addresses or secrets. */
 
+import { tenantId } from '#src/domain/tenant.ts';
 import type { Database } from '#src/storage/database.ts';
-import { listMigrations } from '#src/storage/migrate.ts';
+import { findPendingMigrations } from '#src/storage/inspection.ts';
+
+/** No tenant has this identifier. */
+const nobody = tenantId('00000000-0000-0000-0000-000000000000');
 
 export type CheckState = 'ok' | 'failed' | 'not_configured';
 
@@ -24,8 +28,8 @@ export function createHealth({ database, mailConfigured }: { database: Database;
   return {
     async ready() {
       const [reachable, migrated, keys] = await Promise.all([
-        holds(async () => (await database.platform.query('select 1')).length === 1),
-        holds(() => isMigrated(database)),
+        holds(() => isReachable(database)),
+        holds(async () => (await findPendingMigrations(database)).length === 0),
         holds(() => haveKeys(database)),
       ]);
       const checks = {
@@ -54,10 +58,11 @@ async function holds(question: () => Promise<boolean>): Promise<'ok' | 'failed'>
   }
 }
 
-async function isMigrated(database: Database): Promise<boolean> {
-  const rows = await database.platform.query<{ name: string }>('select name from schema_migrations order by name');
-  const applied = new Set(rows.map((row) => row.name));
-  return (await listMigrations()).every((name) => applied.has(name));
+/** As both roles that serve: they have passwords of their own. */
+async function isReachable(database: Database): Promise<boolean> {
+  const asNobody = database.tenant(nobody).read({ name: 'ready', text: 'select $1::uuid as tenant' }, []);
+  const [platform, app] = await Promise.all([database.platform.query('select 1'), asNobody]);
+  return platform.length === 1 && app.length === 1;
 }
 
 /** Every active tenant can sign with every algorithm it needs. */

@@ -51,7 +51,7 @@ interface TokenToBe {
 }
 
 /**
- * The claims of interface.md §6 beyond RFC 9068's own. `permissions` holds those of the API the token is for, never more.
+ * The claims of docs/decisions/0013 beyond RFC 9068's own. `permissions` holds those of the API the token is for, never more.
  * Throws `InvalidScope` when a client asks, in its own name, for a scope it may not have: refused rather than left out,
  * because a program does not read what it was given.
  */

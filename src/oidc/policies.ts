@@ -32,7 +32,7 @@ interface IntrospectedToken {
 }
 
 /**
- * RFC 7662 §2.2, interface.md §6: a client learns about its own tokens, and a resource server about those made for it. A
+ * RFC 7662 §2.2, docs/decisions/0013: a client learns about its own tokens, and a resource server about those made for it. A
  * refresh token is for nobody but its own client.
  */
 export function mayIntrospect(client: Client, token: IntrospectedToken, apis: ReadonlyMap<string, ApiRow>): boolean {

@@ -10,6 +10,7 @@ import { type ClientsCache, extraClientMetadata } from '#adapters/clients_adapte
 import type { Config } from '#config/config.ts';
 import { refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
 import { publicationOrder } from '#src/domain/signing_key.ts';
+import { issuerOf } from '#src/domain/tenant.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
@@ -36,7 +37,7 @@ export interface EngineDependencies {
 /** Grants this version serves; a client's type may allow more than is switched on. */
 export const enabledGrantTypes = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
 
-/** Where the endpoints are, below the issuer (interface.md §3). */
+/** Where the endpoints are, below the issuer. */
 export const endpointPaths = {
   authorization: '/authorize',
   token: '/token',
@@ -50,10 +51,6 @@ export const endpointPaths = {
 
 /** Strengths of a sign-in (`acr`), weakest first. */
 export const authenticationContexts = { password: 'urn:poort:acr:password', multiFactor: 'urn:poort:acr:mfa' } as const;
-
-export function issuerOf(tenant: Pick<TenantRow, 'slug'>, config: Pick<Config, 'http'>): string {
-  return `${config.http.publicUrl}/t/${tenant.slug}`;
-}
 
 export function createProvider(
   tenant: TenantRow,
@@ -171,10 +168,10 @@ export function createProvider(
     },
   };
 
-  const provider = new Provider(issuerOf(tenant, config), configuration);
+  const provider = new Provider(issuerOf(tenant, config.http.publicUrl), configuration);
   // The gates have decided what a proxy may say; from here on the scheme is that of the public URL.
   provider.proxy = true;
-  // Endpoint addresses come from the issuer and never from a Host header (lessons.md C1).
+  // Endpoint addresses come from the issuer and never from a Host header.
   provider.OIDCContext.prototype.urlFor = function urlFor(name: string, options?: Record<string, unknown>) {
     return provider.urlFor(name, options);
   };
@@ -192,7 +189,7 @@ export function createProvider(
   return provider;
 }
 
-/** Opaque values tell their kind (interface.md §6); the `jti` of a structured token opens nothing and stays as it is. */
+/** Opaque values tell their kind; the `jti` of a structured token opens nothing and stays as it is. */
 function prefixValues(prototype: object, prefix: string): void {
   // Every model that is saved has it; the types only say so for the base model.
   const model = prototype as { generateTokenId(): string; readonly format?: string };

@@ -42,7 +42,7 @@ export function limitRequests(provider: Provider): void {
 function refuseBody(body: Parameters): void {
   const entries = Object.entries(body);
   if (entries.length > maximumParameters) throw new Error(`more than ${maximumParameters} parameters`);
-  // NUL can be stored neither as text nor as JSON (lessons.md C33).
+  // NUL can be stored neither as text nor as JSON.
   if (entries.some(([name, value]) => [name, value].flat().some((text) => String(text).includes('\0'))))
     throw new Error('a parameter contains a NUL byte');
 }

@@ -10,7 +10,7 @@ export function isHealthPath(path: string): boolean {
   return path.startsWith('/health/');
 }
 
-/** RFC 9110 §7.4: a host that is not ours is not answered (lessons.md C1). */
+/** RFC 9110 §7.4: a host that is not ours is not answered. */
 export function checkHost(config: Config['http']): Gate {
   const { host } = new URL(config.publicUrl);
   const problem = problems.misdirected(config.publicUrl);
@@ -43,7 +43,7 @@ const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PAT
 /** Twice what the longest authorization request has. */
 const maximumParameters = 64;
 
-/** NUL and what is not UTF-8 can neither be stored nor be shown; better said here than by a database (lessons.md C33). */
+/** NUL and what is not UTF-8 can neither be stored nor be shown; better said here than by a database. */
 export const checkTarget: Gate = ({ request, path, search }) => {
   if (!methods.has(request.method ?? '')) return problems.methodNotAllowed([...methods]);
   const target = path + search;

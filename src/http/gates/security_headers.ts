@@ -7,7 +7,7 @@ const twoYearsSeconds = 63_072_000;
 
 export function setSecurityHeaders(response: ServerResponse, { secure }: { secure: boolean }): void {
   response.setHeader('content-security-policy', policy);
-  // Whoever serves something public says so: forgetting it must not put somebody's token into a cache (lessons.md C36).
+  // Whoever serves something public says so: forgetting it must not put somebody's token into a cache.
   response.setHeader('cache-control', 'no-store');
   response.setHeader('x-content-type-options', 'nosniff');
   response.setHeader('x-frame-options', 'DENY');
@@ -18,5 +18,5 @@ export function setSecurityHeaders(response: ServerResponse, { secure }: { secur
     'permissions-policy',
     'camera=(), geolocation=(), microphone=(), publickey-credentials-get=(self)',
   );
-  if (secure) response.setHeader('strict-transport-security', `max-age=${twoYearsSeconds}; includeSubDomains`);
+  if (secure) response.setHeader('strict-transport-security', `max-age=${twoYearsSeconds}`);
 }

@@ -54,7 +54,7 @@ export function showPage<N extends PageName>(
   );
 }
 
-/** pages.md 53: what the address asks, then what was chosen before, then what the browser prefers, then the tenant's. */
+/** What the address asks, then what was chosen before, then what the browser prefers, then the tenant's. */
 export function localeOf(ctx: Context, tenant: Pick<TenantRow, 'locale'>, uiLocales?: string): Locale {
   const asked = typeof ctx.query['ui_locales'] === 'string' ? ctx.query['ui_locales'] : undefined;
   return chooseLocale({
