@@ -22,7 +22,7 @@ export interface SqlConnection {
   end(): Promise<void>;
 }
 
-/** How each role of house.md §4 connects to this database. */
+/** How each role connects to this database. */
 export function roleUrls(database: Pick<TestDatabase, 'ownerUrl'>): DatabaseUrls {
   return databaseUrls(database.ownerUrl, createTestSealer());
 }
