@@ -23,6 +23,8 @@ COPY migrations ./migrations
 COPY views ./views
 COPY adapters ./adapters
 COPY src ./src
+# What the "type" of a problem leads to (src/http/problem_pages.ts).
+COPY docs/problems.md ./docs/problems.md
 RUN install -d -o node -g node -m 0700 /var/lib/poort \
   && ln -s ../../bin/poort.mjs node_modules/.bin/poort
 USER node
