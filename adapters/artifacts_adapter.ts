@@ -172,7 +172,8 @@ function cleanInteraction(uid: string, payload: AdapterPayload): Payload {
 }
 
 function toPayload(found: Found, id: string): AdapterPayload {
-  const payload: AdapterPayload = structuredClone({ ...found.payload, jti: id });
+  // A copy of the outside is enough: what is inside belongs to this request alone.
+  const payload: AdapterPayload = { ...found.payload, jti: id };
   if (found.consumedAt !== undefined) payload.consumed = Math.floor(found.consumedAt.getTime() / 1000);
   if (typeof payload.returnTo === 'string') payload.returnTo = payload.returnTo.replaceAll(ownIdentifier, id);
   return payload;

@@ -20,7 +20,7 @@ export const extraClientMetadata = [
 ] as const;
 
 export interface ClientsCache {
-  /** Undefined for a client that is not there or disabled. Unknown clients are not remembered. */
+  /** Undefined for a client that is not there or disabled. The same object until it changes; unknown clients are not remembered. */
   find(tenantId: TenantId, clientId: string): Promise<AdapterPayload | undefined>;
   forget(tenantId: string, clientId: string): void;
   forgetAll(): void;
@@ -40,6 +40,8 @@ export function createClientsCache(database: Database, enabled: EnabledFeatures)
 
   return {
     find(tenantId, clientId) {
+      // A stranger's text: what cannot be one of our identifiers is not worth a question to the database.
+      if (parseClientId(clientId) === undefined) return Promise.resolve(undefined);
       const key = keyOf(tenantId, clientId);
       const remembered = database.isListening() ? known.get(key) : undefined;
       if (remembered !== undefined) return remembered;
@@ -61,8 +63,7 @@ export function createClientsAdapter(cache: ClientsCache, tenantId: TenantId): A
     throw new Error('the engine does not write clients');
   };
   return {
-    // A stranger's text: what cannot be one of our identifiers is not worth a question to the database.
-    find: async (clientId) => (parseClientId(clientId) === undefined ? undefined : cache.find(tenantId, clientId)),
+    find: (clientId) => cache.find(tenantId, clientId),
     upsert: readOnly,
     destroy: readOnly,
     consume: readOnly,

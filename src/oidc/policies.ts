@@ -11,14 +11,21 @@ export interface ClientFacts {
   readonly secretHashes: readonly string[];
 }
 
+const factsByClient = new WeakMap<Client, ClientFacts>();
+
+/** Read once for each client the engine has made: they never change, a changed client is another one. */
 export function factsOf(client: Client): ClientFacts {
-  return {
+  const known = factsByClient.get(client);
+  if (known !== undefined) return known;
+  const facts: ClientFacts = {
     type: typeof client['poort_type'] === 'string' ? client['poort_type'] : '',
     firstParty: client['poort_first_party'] === true,
     audiences: texts(client['poort_audiences']),
     scopes: texts(client['poort_scopes']),
     secretHashes: texts(client['poort_secret_hashes']),
   };
+  factsByClient.set(client, facts);
+  return facts;
 }
 
 function texts(value: unknown): readonly string[] {

@@ -176,6 +176,7 @@ export function createProvider(
     return provider.urlFor(name, options);
   };
   limitRequests(provider);
+  keepClientInstances(provider, (clientId) => dependencies.clients.find(tenant.id, clientId));
   provider.Client.prototype.compareClientSecret = async function compareClientSecret(this: Client, actual: string) {
     return matchesAny(actual, factsOf(this).secretHashes);
   };
@@ -187,6 +188,27 @@ export function createProvider(
     prefixValues(provider[model].prototype, valuePrefixes[model] ?? '');
   }
   return provider;
+}
+
+/**
+ * The engine hashes a client's metadata at every look-up to see whether they changed. The cache hands out one object until they do,
+ * so the client made from it can be kept with it.
+ */
+function keepClientInstances(
+  provider: Provider,
+  findMetadata: (clientId: string) => Promise<object | undefined>,
+): void {
+  const instances = new WeakMap<object, Client>();
+  const find = provider.Client.find.bind(provider.Client);
+  provider.Client.find = async (clientId: string) => {
+    const metadata = await findMetadata(clientId);
+    if (metadata === undefined) return undefined;
+    const known = instances.get(metadata);
+    if (known !== undefined) return known;
+    const client = await find(clientId);
+    if (client !== undefined) instances.set(metadata, client);
+    return client;
+  };
 }
 
 /** Opaque values tell their kind; the `jti` of a structured token opens nothing and stays as it is. */

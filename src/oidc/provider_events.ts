@@ -138,6 +138,8 @@ function withdraw(
  * to ourselves, from where a redirect leads to the application. Each may lead there, and only there.
  */
 function allowFormPost(ctx: KoaContextWithOIDC): void {
+  // A page is text; what clients get are objects.
+  if (typeof ctx.body !== 'string') return;
   const target = originOf(formPostTarget(ctx));
   if (target === undefined) return;
   const policy = ctx.response.get('content-security-policy');

@@ -40,9 +40,9 @@ export function createProviderPool(
     read: () => Promise<Value>,
   ): Promise<Value> {
     const known = cache.get(key);
+    if (known !== undefined && database.isListening()) return known.value;
     const now = clock().getTime();
-    if (known !== undefined && (database.isListening() || Math.abs(now - known.since) < unheardMilliseconds))
-      return known.value;
+    if (known !== undefined && Math.abs(now - known.since) < unheardMilliseconds) return known.value;
     const entry = { value: read(), since: now };
     cache.set(key, entry);
     entry.value.catch(() => {

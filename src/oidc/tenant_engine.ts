@@ -8,7 +8,7 @@ import { errors, type Interaction, type InteractionResults, type KoaContextWithO
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import type { Origin } from '#src/storage/event_log.ts';
-import { expectCommit, findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
+import { findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
 import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { personScopes } from './accounts.ts';
@@ -102,14 +102,7 @@ export async function buildTenantEngine(
     tenant,
     provider,
 
-    async serve(exchange) {
-      const isOver = expectCommit(tenantDatabase);
-      try {
-        await unitFor(exchange).run(() => handle(exchange.request, exchange.response));
-      } finally {
-        isOver();
-      }
-    },
+    serve: (exchange) => unitFor(exchange).run(() => handle(exchange.request, exchange.response)),
 
     findInteraction: (exchange, uid) =>
       unitFor(exchange).run(async () => {

@@ -5,7 +5,6 @@
  * Three kinds of connections, each for a measured reason (docs/decisions/0004): a few shared, pipelined ones for reads; an
  * exclusive pool for durable writes, where a commit that waits for the disk must not hold up anyone else; one that listens.
  */
-import type { Socket } from 'node:net';
 import pg from 'pg';
 import type { TenantId } from '#src/domain/tenant.ts';
 
@@ -26,6 +25,8 @@ export interface TenantDatabase {
   read<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
   /** One round trip on an exclusive connection, durable when it resolves. Rejects with `LostRace` for SQLSTATE PT409. */
   write<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
+  /** Like `write`, on a connection that is kept for it: for the few commits that many requests share (group_commit.ts). */
+  writeShared(statement: Statement, values: readonly unknown[]): Promise<void>;
   /** Several statements that happen together or not at all. */
   transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result>;
 }
@@ -93,6 +94,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 
   const readers = new SharedConnections(app, options.readConnections ?? 2, options.onFault);
+  // As many as commits may be under way: none waits behind another's disk.
+  const sharedWriters = new SharedConnections(app, 2, options.onFault);
   const writers = new pg.Pool({ ...app, max: options.writeConnections ?? 10, idleTimeoutMillis: 30_000 });
   const platform = new pg.Pool({ ...common, connectionString: options.platformUrl, max: 2, idleTimeoutMillis: 10_000 });
   for (const pool of [writers, platform]) pool.on('error', options.onFault);
@@ -143,6 +146,11 @@ export function openDatabase(options: DatabaseOptions): Database {
         });
       },
 
+      async writeShared(statement: Statement, values: readonly unknown[]) {
+        count();
+        await sharedWriters.query({ name: statement.name, text: statement.text, values: [tenantId, ...values] });
+      },
+
       transaction: (work) =>
         onWriter(async (client) => {
           // Sent together with the first statement's wait: begin and tenant cost one round trip, and if either fails every
@@ -182,7 +190,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     roundTrips: () => roundTrips,
 
     async close() {
-      await Promise.all([changes.close(), readers.close(), writers.end(), platform.end()]);
+      await Promise.all([changes.close(), readers.close(), sharedWriters.close(), writers.end(), platform.end()]);
     },
   };
 }
@@ -192,8 +200,6 @@ type ConnectionOptions = pg.ClientConfig;
 interface Slot {
   client?: pg.Client | undefined;
   connecting?: Promise<pg.Client> | undefined;
-  /** Statements of this turn of the event loop leave together. */
-  corked?: boolean;
 }
 
 /** A few connections that all requests share: their statements travel in one pipeline and fewer wake-ups are needed. */
@@ -215,7 +221,6 @@ class SharedConnections {
     const slot = this.#slots[this.#next];
     if (slot === undefined) throw new Error('there are no shared connections');
     const client = slot.client ?? (await this.#connect(slot));
-    cork(slot, client);
     return client.query<Row>(query);
   }
 
@@ -249,23 +254,6 @@ class SharedConnections {
       }),
     );
   }
-}
-
-/** The driver's socket; not in its types. Absent, everything works and only costs a system call for each statement. */
-interface WithSocket {
-  readonly connection?: { readonly stream?: Pick<Socket, 'cork' | 'uncork'> };
-}
-
-/** A system call costs more than a statement: what several requests ask in one turn of the event loop is written at once. */
-function cork(slot: Slot, client: pg.Client): void {
-  const stream = (client as unknown as WithSocket).connection?.stream;
-  if (slot.corked === true || stream === undefined) return;
-  slot.corked = true;
-  stream.cork();
-  setImmediate(() => {
-    slot.corked = false;
-    stream.uncork();
-  });
 }
 
 /** The one connection that hears of changes; while it is away, `listening` is false and everyone must look for themselves. */

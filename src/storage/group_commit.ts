@@ -1,8 +1,7 @@
 /**
  * Changes that cannot lose a race (new tokens, events) of requests that are served at the same moment, committed together: one
- * round trip, one transaction and one wait for the disk for all of them. A lone request waits for nobody. Where several are being
- * served, a change waits a millisecond for its neighbours, which costs nobody anything: the processor is busy with them.
- * Measured: docs/performance.md.
+ * round trip, one transaction and one wait for the disk for all of them. What gathers in one turn of the event loop, or while a
+ * commit is on its way, goes together; nobody waits by the clock. Measured: docs/performance.md.
  */
 import type { TenantDatabase } from './database.ts';
 
@@ -12,8 +11,6 @@ export type CommitTogether<Change> = (tenant: TenantDatabase, changes: readonly 
 export interface GroupCommit<Change> {
   /** Durable when it resolves. Rejects when these changes themselves could not be committed, whatever became of the others. */
   commit(tenant: TenantDatabase, change: Change): Promise<void>;
-  /** Says that a request is being served, which may soon commit something. Call the answer when it is over. */
-  expect(tenant: TenantDatabase): () => void;
 }
 
 interface Waiting<Change> {
@@ -24,16 +21,13 @@ interface Waiting<Change> {
 
 interface Queue<Change> {
   waiting: Waiting<Change>[];
-  underway: boolean;
-  /** Requests being served. */
-  expected: number;
-  timer: NodeJS.Timeout | undefined;
+  underway: number;
+  scheduled: boolean;
 }
 
 const maximumTogether = 64;
-/** With fewer requests than this at the same time, waiting for one another gains nothing. */
-const worthWaitingFor = 4;
-const patienceMilliseconds = 1;
+/** One: what arrives meanwhile goes together. With two at a time the groups were half as large and cost more than the wait. */
+const maximumUnderway = 1;
 
 export function createGroupCommit<Change>(commitTogether: CommitTogether<Change>): GroupCommit<Change> {
   const queues = new WeakMap<TenantDatabase, Queue<Change>>();
@@ -41,29 +35,25 @@ export function createGroupCommit<Change>(commitTogether: CommitTogether<Change>
   function queueOf(tenant: TenantDatabase): Queue<Change> {
     const known = queues.get(tenant);
     if (known !== undefined) return known;
-    const queue: Queue<Change> = { waiting: [], underway: false, expected: 0, timer: undefined };
+    const queue: Queue<Change> = { waiting: [], underway: 0, scheduled: false };
     queues.set(tenant, queue);
     return queue;
   }
 
-  /** Sends now, or sees to it that somebody does soon. */
+  /** Sees to it that somebody sends soon. */
   function consider(tenant: TenantDatabase, queue: Queue<Change>): void {
-    const gathered = queue.waiting.length;
-    if (gathered === 0 || queue.underway) return;
-    const complete = gathered >= Math.min(queue.expected, maximumTogether);
-    if (complete || queue.expected < worthWaitingFor) {
+    if (queue.scheduled || queue.waiting.length === 0 || queue.underway >= maximumUnderway) return;
+    queue.scheduled = true;
+    setImmediate(() => {
+      queue.scheduled = false;
       void send(tenant, queue);
-      return;
-    }
-    queue.timer ??= setTimeout(() => void send(tenant, queue), patienceMilliseconds);
+    });
   }
 
   async function send(tenant: TenantDatabase, queue: Queue<Change>): Promise<void> {
-    clearTimeout(queue.timer);
-    queue.timer = undefined;
     const group = queue.waiting.splice(0, maximumTogether);
     if (group.length === 0) return;
-    queue.underway = true;
+    queue.underway += 1;
     try {
       await commitTogether(
         tenant,
@@ -75,7 +65,7 @@ export function createGroupCommit<Change>(commitTogether: CommitTogether<Change>
       if (group.length === 1) group[0]?.reject(fault);
       else await Promise.all(group.map((waiting) => sendAlone(tenant, waiting)));
     } finally {
-      queue.underway = false;
+      queue.underway -= 1;
       consider(tenant, queue);
     }
   }
@@ -91,14 +81,6 @@ export function createGroupCommit<Change>(commitTogether: CommitTogether<Change>
         queue.waiting.push({ change, resolve, reject });
         consider(tenant, queue);
       });
-    },
-
-    expect(tenant) {
-      const queue = queueOf(tenant);
-      queue.expected += 1;
-      return () => {
-        queue.expected -= 1;
-      };
     },
   };
 }

@@ -24,6 +24,7 @@ export function createProxyTrust(networks: readonly string[]): ProxyTrust {
   }
   return {
     trusts(address) {
+      if (networks.length === 0) return false;
       const plain = plainAddress(address);
       return plain !== undefined && list.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4');
     },
@@ -41,7 +42,7 @@ export function openExchange(request: IncomingMessage, response: ServerResponse,
   const forwardedProtocol = believed
     ? single(headers['x-forwarded-proto'])?.split(',')[0]?.trim().toLowerCase()
     : undefined;
-  for (const header of Object.keys(headers)) {
+  for (const header in headers) {
     if (header.startsWith('x-forwarded-') || header === 'forwarded') delete headers[header];
   }
 
@@ -70,7 +71,8 @@ function requestIdOf(headers: IncomingMessage['headers']): string {
 
 /** From the right, the first address that is no proxy of ours: everything left of it may be invented. */
 function callerOf(peer: string | undefined, forwardedFor: string | undefined, trust: ProxyTrust): string | undefined {
-  const hops = (forwardedFor ?? '')
+  if (forwardedFor === undefined) return plainAddress(peer);
+  const hops = forwardedFor
     .split(',')
     .map((hop) => hop.trim())
     .filter((hop) => hop !== '');
@@ -85,6 +87,7 @@ function callerOf(peer: string | undefined, forwardedFor: string | undefined, tr
 }
 
 function plainAddress(address: string | undefined): string | undefined {
+  if (address !== undefined && isIP(address) === 4) return address;
   const plain = address
     ?.replace(/^::ffff:(?=\d+\.)/i, '')
     .replace(/^\[(.*)\](?::\d+)?$/, '$1')

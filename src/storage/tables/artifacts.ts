@@ -90,25 +90,23 @@ export interface ArtifactChanges {
 }
 
 const together = createGroupCommit<ArtifactChanges>((tenant, changes) =>
-  send(tenant, {
-    operations: changes.flatMap(({ operations }) => operations),
-    events: changes.flatMap(({ events }) => events),
-    now: new Date(Math.max(...changes.map(({ now }) => now.getTime()))),
-  }),
+  tenant.writeShared(
+    commit,
+    valuesOf({
+      operations: changes.flatMap(({ operations }) => operations),
+      events: changes.flatMap(({ events }) => events),
+      now: new Date(Math.max(...changes.map(({ now }) => now.getTime()))),
+    }),
+  ),
 );
-
-/** Says that a request is being served that may soon commit; call the answer when it is over. See group_commit.ts. */
-export function expectCommit(tenant: TenantDatabase): () => void {
-  return together.expect(tenant);
-}
 
 /** All of it or nothing, durable when it resolves. Rejects with `LostRace` when a single-use value was already used. */
 export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactChanges): Promise<void> {
   // New rows meet nobody: they need not be alone in their transaction.
   if (changes.operations.every((operation) => operation.do === 'insert')) return together.commit(tenant, changes);
-  return send(tenant, changes);
+  await tenant.write(commit, valuesOf(changes));
 }
 
-async function send(tenant: TenantDatabase, { operations, events, now }: ArtifactChanges): Promise<void> {
-  await tenant.write(commit, [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)]);
+function valuesOf({ operations, events, now }: ArtifactChanges): readonly unknown[] {
+  return [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)];
 }
