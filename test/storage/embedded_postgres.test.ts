@@ -249,8 +249,9 @@ describe('the embedded PostgreSQL', () => {
   whenLinux('starts over a pid file that names a zombie', async () => {
     const { clusterDirectory } = await stoppedAgain();
     const { uid, gid } = await stat(clusterDirectory);
-    // The shell becomes cat, which never asks after the child that the shell had.
-    const script = '/bin/true & echo $!; exec /bin/cat';
+    // The shell becomes cat, which never asks after the child that the shell had; the child ends only then.
+    const untilParentIsCat = 'while [ "$(cat /proc/$parent/comm)" != cat ]; do :; done';
+    const script = `parent=$$; (${untilParentIsCat}) & echo $!; exec /bin/cat`;
     const parent = keep(spawn('/bin/sh', ['-c', script], { stdio: ['pipe', 'pipe', 'ignore'], uid, gid }));
     const zombie = Number(await firstLine(parent));
     await eventually(async () => (await readFile(`/proc/${zombie}/stat`, 'utf8')).includes(') Z '));
