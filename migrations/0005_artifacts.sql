@@ -105,14 +105,22 @@ begin
         values (p_tenant_id, o.kind, decode(o.id, 'hex'), o.payload, o.account_id, o.client_id, decode(o.grant_id, 'hex'),
                 o.session_uid, decode(o.user_code, 'hex'), p_now, o.expires_at);
       when 'upsert' then
-        insert into artifacts as a (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid,
-                               user_code_hash, created_at, expires_at)
-        values (p_tenant_id, o.kind, decode(o.id, 'hex'), o.payload, o.account_id, o.client_id, decode(o.grant_id, 'hex'),
-                o.session_uid, decode(o.user_code, 'hex'), p_now, o.expires_at)
-        on conflict (tenant_id, kind, id_hash) do update
-          set payload = excluded.payload, account_id = excluded.account_id, client_id = excluded.client_id,
-              grant_hash = excluded.grant_hash, session_uid = excluded.session_uid,
-              user_code_hash = excluded.user_code_hash, expires_at = excluded.expires_at;
+        -- First as what it nearly always is: `insert … on conflict` also waits at the other unique indexes, and two requests of
+        -- one session deadlocked there.
+        update artifacts set payload = o.payload, account_id = o.account_id, client_id = o.client_id,
+               grant_hash = decode(o.grant_id, 'hex'), session_uid = o.session_uid,
+               user_code_hash = decode(o.user_code, 'hex'), expires_at = o.expires_at
+         where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex');
+        if not found then
+          insert into artifacts as a (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid,
+                                 user_code_hash, created_at, expires_at)
+          values (p_tenant_id, o.kind, decode(o.id, 'hex'), o.payload, o.account_id, o.client_id, decode(o.grant_id, 'hex'),
+                  o.session_uid, decode(o.user_code, 'hex'), p_now, o.expires_at)
+          on conflict (tenant_id, kind, id_hash) do update
+            set payload = excluded.payload, account_id = excluded.account_id, client_id = excluded.client_id,
+                grant_hash = excluded.grant_hash, session_uid = excluded.session_uid,
+                user_code_hash = excluded.user_code_hash, expires_at = excluded.expires_at;
+        end if;
       when 'consume' then
         update artifacts set consumed_at = p_now
          where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex')
