@@ -9,7 +9,7 @@ import type { NewEvent } from '#src/domain/event.ts';
 import { LostRace } from '#src/storage/database.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import type { EnginePages } from './engine_pages.ts';
-import { originOf } from './provider.ts';
+import { applicationOf, originOf } from './provider.ts';
 
 export interface ProviderEventHooks {
   readonly tenant: TenantRow;
@@ -29,6 +29,7 @@ export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }
     await next();
     const engineContext = ctx as unknown as KoaContextWithOIDC; // the engine defines `oidc` on every routed context
     if (ctx.status >= 500) return;
+    finishEmptyLogout(engineContext, { tenant, pages });
     try {
       if (engineContext.oidc !== undefined) recordOutcome(engineContext, unit);
       await unit.commit();
@@ -134,9 +135,34 @@ function withdraw(
 }
 
 /**
- * The engine's own pages that post by themselves: `response_mode=form_post` to the application, and a logout without a session
- * to ourselves, from where a redirect leads to the application. Each may lead there, and only there.
+ * A sign-out where nobody is signed in: there is nothing to ask, and the engine would say so with a bare page that posts by itself.
+ * The browser goes straight to where it would have ended.
  */
+function finishEmptyLogout(
+  ctx: KoaContextWithOIDC,
+  { tenant, pages }: { tenant: TenantRow; pages: EnginePages },
+): void {
+  if (ctx.oidc?.route !== 'end_session' || ctx.status !== 200 || ctx.oidc.session?.accountId !== undefined) return;
+  const { postLogoutRedirectUri, state } = (ctx.oidc.session?.state ?? {}) as LogoutState;
+  if (postLogoutRedirectUri === undefined) {
+    pages.loggedOut(ctx, tenant, { application: applicationOf(ctx.oidc.client), stillSignedIn: false });
+    return;
+  }
+  // Registered, or the engine had refused; RP-Initiated Logout 1.0 §3: `state` goes back as it came.
+  const target = new URL(postLogoutRedirectUri);
+  if (state !== undefined) target.searchParams.set('state', state);
+  ctx.status = 303;
+  ctx.redirect(target.href);
+  ctx.body = '';
+}
+
+/** What the engine keeps in the session between its two steps of a sign-out. */
+interface LogoutState {
+  readonly postLogoutRedirectUri?: string;
+  readonly state?: string;
+}
+
+/** The engine's own page that posts by itself, `response_mode=form_post`: to the application, and only there. */
 function allowFormPost(ctx: KoaContextWithOIDC): void {
   // A page is text; what clients get are objects.
   if (typeof ctx.body !== 'string') return;
@@ -149,10 +175,7 @@ function allowFormPost(ctx: KoaContextWithOIDC): void {
 /** Only addresses that were checked against what the client registered. */
 function formPostTarget({ oidc }: KoaContextWithOIDC): string | undefined {
   if (oidc?.client === undefined) return undefined;
-  const { params, session, route } = oidc;
-  if (route === 'end_session' && session?.accountId === undefined) {
-    return (session?.state as { postLogoutRedirectUri?: string } | undefined)?.postLogoutRedirectUri;
-  }
+  const { params } = oidc;
   const redirectUri = params?.['redirect_uri'];
   if (params?.['response_mode'] !== 'form_post' || !oidc.redirectUriCheckPerformed) return undefined;
   return typeof redirectUri === 'string' ? redirectUri : undefined;

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
-import { errors, type Interaction, type InteractionResults, type KoaContextWithOIDC } from 'oidc-provider';
+import { type Client, errors, type Interaction, type InteractionResults, type KoaContextWithOIDC } from 'oidc-provider';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import type { Origin } from '#src/storage/event_log.ts';
@@ -124,7 +124,7 @@ export async function buildTenantEngine(
             loginHint: text('login_hint'),
             uiLocales: text('ui_locales'),
             accountId: interaction.session?.accountId,
-            missingScopes: await missingScopes(interaction),
+            missingScopes: await missingScopes(interaction, client),
           },
         };
       }),
@@ -144,8 +144,16 @@ export async function buildTenantEngine(
     },
   };
 
-  async function missingScopes(interaction: Interaction): Promise<PendingInteraction['missingScopes']> {
+  /** What the person is asked about: also that the application stays able to ask for tokens, which every refresh token means. */
+  async function missingScopes(interaction: Interaction, client: Client): Promise<PendingInteraction['missingScopes']> {
     if (interaction.prompt.name !== 'consent') return [];
+    const asked = await scopesAskedFor(interaction);
+    const lasting = { name: 'offline_access', description: undefined };
+    const isTold = asked.some(({ name }) => name === lasting.name);
+    return isTold || !client.grantTypeAllowed('refresh_token') ? asked : [...asked, lasting];
+  }
+
+  async function scopesAskedFor(interaction: Interaction): Promise<PendingInteraction['missingScopes']> {
     const { apis } = await readTenantMaterial(tenantDatabase);
     const { missingOIDCScope, missingResourceScopes } = consentDetails(interaction);
     const described = Object.entries(missingResourceScopes).flatMap(([audience, names]) => {

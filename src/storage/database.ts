@@ -76,6 +76,8 @@ export interface DatabaseOptions {
 const raceLost = 'PT409';
 const changesChannel = 'poort_changes';
 const reconnectMilliseconds = 250;
+/** Twice this is how long a silent connection is believed: what changes must hold everywhere within a second. */
+const watchMilliseconds = 400;
 
 /** Opens the pools lazily: nothing is connected before the first statement. */
 export function openDatabase(options: DatabaseOptions): Database {
@@ -288,6 +290,32 @@ class ChangesConnection {
     this.#client = client;
     this.#listener?.onInterrupted();
     this.listening = true;
+    this.#watch(client);
+  }
+
+  /** A network that swallows everything closes nothing: a connection that does not answer between two looks is a lost one. */
+  #watch(client: pg.Client): void {
+    let answered = true;
+    const timer = setInterval(() => {
+      if (this.#closed || this.#client !== client) {
+        clearInterval(timer);
+        return;
+      }
+      if (!answered) {
+        clearInterval(timer);
+        this.#lost(client, new Error('the connection that hears of changes does not answer'));
+        client.end().catch(this.#onFault);
+        return;
+      }
+      answered = false;
+      client.query('select 1').then(
+        () => {
+          answered = true;
+        },
+        () => undefined,
+      );
+    }, watchMilliseconds);
+    timer.unref();
   }
 
   #lost(client: pg.Client, fault?: unknown): void {

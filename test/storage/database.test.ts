@@ -3,6 +3,7 @@ import { type Database, LostRace, openDatabase } from '#src/storage/database.ts'
 import { eventRow } from '#src/storage/event_log.ts';
 import { type ArtifactOperation, commitArtifacts, findArtifact } from '#src/storage/tables/artifacts.ts';
 import { createTestDatabase, type TestDatabase } from '#test/support/cluster.ts';
+import { startSilentNetwork } from '#test/support/silent_network.ts';
 import { connect, eventually, roleUrls, type SqlConnection, terminateProductConnections } from '#test/support/sql.ts';
 
 const acme = '01900000-0000-7000-8000-00000000acde' as TenantId;
@@ -31,10 +32,10 @@ afterAll(async () => {
   await testDatabase.drop();
 });
 
-function open(): Database {
+function open({ appUrl }: { appUrl?: string } = {}): Database {
   const { app, platform } = roleUrls(testDatabase);
   return openDatabase({
-    appUrl: app,
+    appUrl: appUrl ?? app,
     platformUrl: platform,
     readConnections: 2,
     writeConnections: 2,
@@ -334,6 +335,23 @@ describe('announcements', () => {
     await eventually('the second is heard', () => heard.includes('second'));
     expect(heard).toEqual(['first', 'second']);
     expect(faults.length).toBeGreaterThan(0);
+  });
+
+  it('are not believed while the network swallows them without a word, and are heard again afterwards', async () => {
+    const network = await startSilentNetwork(roleUrls(testDatabase).app);
+    const other = open({ appUrl: network.url });
+    try {
+      await other.listen({ onChange: () => undefined, onInterrupted: () => undefined });
+      expect(other.isListening()).toBe(true);
+      network.swallow(true);
+      await eventually('the silence is noticed', () => !other.isListening());
+      network.swallow(false);
+      await eventually('it listens again', () => other.isListening());
+    } finally {
+      network.swallow(false);
+      await other.close();
+      await network.close();
+    }
   });
 
   it('are not believed any more once the database is closed', async () => {
