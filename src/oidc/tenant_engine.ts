@@ -149,7 +149,7 @@ export async function buildTenantEngine(
     if (interaction.prompt.name !== 'consent') return [];
     const asked = await scopesAskedFor(interaction);
     const lasting = { name: 'offline_access', description: undefined };
-    const isTold = asked.some(({ name }) => name === lasting.name);
+    const isTold = interaction.grantId !== undefined || asked.some(({ name }) => name === lasting.name);
     return isTold || !client.grantTypeAllowed('refresh_token') ? asked : [...asked, lasting];
   }
 
