@@ -3,44 +3,26 @@
  * the tenant's engine; everything for people goes through Koa.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import Router from '@koa/router';
-import Koa from 'koa';
-import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
-import type { SignInServices } from '#src/flows/sign_in.ts';
-import type { Clock } from '#src/foundation/clock.ts';
-import type { Sealer } from '#src/foundation/sealing.ts';
 import type { ProviderPool } from '#src/oidc/provider_pool.ts';
-import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
-import { isUnavailable } from '#src/storage/database.ts';
-import type { TenantRow } from '#src/storage/tables/tenants.ts';
+import { answerFault, answerProblem } from './answer_problem.ts';
 import { findEngineRoute } from './engine_routes.ts';
 import { checkBodySize, checkHost, checkHttps, checkTarget, type Gate } from './gates/checks.ts';
 import type { HttpExchange } from './gates/exchange.ts';
 import { createProxyTrust, openExchange } from './gates/open_exchange.ts';
 import { setSecurityHeaders } from './gates/security_headers.ts';
-import type { Health } from './health.ts';
 import { readFormText } from './pages/form_body.ts';
-import { mountInteractionPages, type PageState } from './pages/interaction_pages.ts';
-import { assetsPath, isCrossSite, localeOf, showPage } from './pages/page_kit.ts';
-import { assets } from './pages/render.ts';
-import { problemSections } from './problem_pages.ts';
-import { type Problem, ProblemRaised, problemBody, problems } from './problems.ts';
+import { isCrossSite } from './pages/page_kit.ts';
+import { createPagesApp, type PagesOptions } from './pages_app.ts';
+import { type Problem, problems } from './problems.ts';
+import { logWhenDone } from './request_log.ts';
 
-export interface AppOptions {
-  readonly config: Config;
+export interface AppOptions extends PagesOptions {
   readonly pool: ProviderPool;
-  readonly sealer: Sealer;
-  readonly clock: Clock;
-  readonly health: Health;
-  readonly logger: Logger;
-  readonly signInServices: SignInServices;
 }
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** After a fault of the database: connections are made anew within a second. */
-const retrySeconds = 2;
 /** Leaves room for the cookies within what Node accepts as the head of a request. */
 const longestQueryBytes = 8_192;
 const tenantPath = /^\/t\/([a-z0-9-]{1,40})(?:\/(.*))?$/s;
@@ -120,159 +102,4 @@ function firstRefusal(gates: readonly Gate[], exchange: HttpExchange): Problem |
     if (refused !== undefined) return refused;
   }
   return undefined;
-}
-
-type Pages = (exchange: HttpExchange, engine: TenantEngine | undefined) => Promise<void>;
-
-function createPagesApp(options: AppOptions): Pages {
-  const { health } = options;
-  // One spelling for each address, like the engine's endpoints.
-  const installation = new Router({ sensitive: true });
-  installation.get('/health/live', (ctx) => {
-    ctx.body = { status: 'live' };
-  });
-  installation.get('/health/ready', async (ctx) => {
-    const readiness = await health.ready();
-    ctx.status = readiness.status === 'ready' ? 200 : 503;
-    ctx.body = readiness;
-  });
-  for (const asset of assets) {
-    installation.get(assetsPath + asset.path, (ctx) => {
-      ctx.set('cache-control', 'public, max-age=31536000, immutable');
-      ctx.set('content-type', asset.contentType);
-      ctx.set('etag', asset.etag);
-      ctx.body = asset.body;
-    });
-  }
-
-  installation.get('/docs/problems/:code', (ctx) => {
-    const section = problemSections.get(String(ctx.params['code']));
-    if (section === undefined) return;
-    ctx.type = 'text/plain; charset=utf-8';
-    ctx.body = section;
-  });
-
-  const tenant = new Router<PageState>({ sensitive: true });
-  tenant.get('/t/:slug', (ctx) => {
-    const { engine, exchange } = ctx.state;
-    const common = { status: 200, locale: localeOf(ctx, engine.tenant), requestId: exchange.requestId };
-    showPage(ctx, { name: 'home', model: {}, tenantName: engine.tenant.name, ...common });
-  });
-  mountInteractionPages(tenant, options);
-
-  const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);
-  const serveTenant = callbackOf(tenant as unknown as Router<Koa.DefaultState>);
-  return (exchange, engine) =>
-    engine === undefined ? serveInstallation(exchange, {}) : serveTenant(exchange, { exchange, engine });
-
-  function callbackOf(router: Router): (exchange: HttpExchange, state: object) => Promise<void> {
-    const app = createKoa();
-    app.use(async (ctx, next) => {
-      const { exchange } = ctx.req as IncomingMessage & { exchange: HttpExchange };
-      Object.assign(ctx.state, (ctx.req as IncomingMessage & { pageState: object }).pageState);
-      ctx.set('cache-control', 'no-store');
-      try {
-        await next();
-        if (ctx.body === undefined && ctx.status === 404) throw new ProblemRaised(problems.notFound());
-        if (ctx.body === undefined && ctx.status === 405)
-          throw new ProblemRaised(problems.methodNotAllowed(ctx.response.get('allow').split(', ')));
-      } catch (fault) {
-        ctx.respond = false;
-        answerFault(exchange, fault, options, ctx.state['engine']?.tenant);
-      }
-    });
-    app.use(router.routes());
-    app.use(router.allowedMethods());
-    const handle = app.callback();
-    return async (exchange, pageState) => {
-      Object.assign(exchange.request, { exchange, pageState });
-      await handle(exchange.request, exchange.response);
-    };
-  }
-}
-
-/** Our own scheme is in X-Forwarded-Proto by now, see the gates; without it a Secure cookie could not be set behind a proxy. */
-function createKoa(): Koa {
-  const app = new Koa({ proxy: true });
-  app.silent = true;
-  return app;
-}
-
-function answerFault(exchange: HttpExchange, fault: unknown, options: AppOptions, tenant?: TenantRow): void {
-  if (fault instanceof ProblemRaised) {
-    answerProblem(exchange, fault.problem, options, tenant);
-    return;
-  }
-  options.logger.error(
-    { err: fault, request_id: exchange.requestId, path: loggedPath(exchange.path) },
-    'a request failed',
-  );
-  answerProblem(
-    exchange,
-    isUnavailable(fault) ? problems.unavailable(retrySeconds) : problems.fault(),
-    options,
-    tenant,
-  );
-}
-
-/** A page for people, RFC 9457 for programs. */
-function answerProblem(exchange: HttpExchange, problem: Problem, options: AppOptions, tenant?: TenantRow): void {
-  const { response, request, requestId } = exchange;
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
-  for (const header of ['set-cookie', 'location', 'content-length']) response.removeHeader(header);
-  if (problem.retryAfterSeconds !== undefined) response.setHeader('retry-after', String(problem.retryAfterSeconds));
-  if (problem.allow !== undefined) response.setHeader('allow', problem.allow.join(', '));
-  // What is left of a refused body is not read: the connection ends with the answer.
-  if (problem.status === 413) response.setHeader('connection', 'close');
-  response.setHeader('cache-control', 'no-store');
-  const { publicUrl } = options.config.http;
-  if (/\btext\/html\b/.test(request.headers.accept ?? '')) {
-    const ctx = createKoa().createContext(request, response);
-    const locale = localeOf(ctx, tenant ?? { locale: 'nl' });
-    const model = {
-      kind: problem.kind,
-      at: options.clock(),
-      oauth: { error: problem.code, description: problem.detail },
-    };
-    showPage(ctx, {
-      name: 'problem',
-      model,
-      status: problem.status,
-      locale,
-      tenantName: tenant?.name,
-      requestId,
-    });
-    response.end(request.method === 'HEAD' ? undefined : ctx.body);
-    return;
-  }
-  response.statusCode = problem.status;
-  response.setHeader('content-type', 'application/problem+json; charset=utf-8');
-  response.end(problemBody(problem, { publicUrl, requestId }));
-}
-
-/** The identifier of an interaction names somebody's sign-in that is under way: a reader of logs does not need it. */
-function loggedPath(path: string): string {
-  return path.replace(/\/(interaction|authorize)\/[^/]+/, '/$1/…');
-}
-
-/** One line for each request, without its query: that may hold codes. */
-function logWhenDone({ request, response, requestId, path }: HttpExchange, logger: Logger): void {
-  if (!logger.isLevelEnabled('info') || path.startsWith('/health/')) return;
-  const startedAt = performance.now();
-  response.once('close', () => {
-    const milliseconds = Math.round((performance.now() - startedAt) * 10) / 10;
-    logger.info(
-      {
-        request_id: requestId,
-        method: request.method,
-        path: loggedPath(path),
-        status: response.statusCode,
-        milliseconds,
-      },
-      'request',
-    );
-  });
 }

@@ -1,0 +1,87 @@
+/** What Koa serves: health, assets and explanations of the installation, and the pages of a tenant. One router for each. */
+import type { IncomingMessage } from 'node:http';
+import Router from '@koa/router';
+import type Koa from 'koa';
+import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
+import { type AnswerOptions, answerFault, createKoa } from './answer_problem.ts';
+import type { HttpExchange } from './gates/exchange.ts';
+import type { Health } from './health.ts';
+import { type InteractionPagesOptions, mountInteractionPages, type PageState } from './pages/interaction_pages.ts';
+import { assetsPath, localeOf, showPage } from './pages/page_kit.ts';
+import { assets } from './pages/render.ts';
+import { problemSections } from './problem_pages.ts';
+import { ProblemRaised, problems } from './problems.ts';
+
+export interface PagesOptions extends AnswerOptions, InteractionPagesOptions {
+  readonly health: Health;
+}
+
+/** Serves a request of the installation, or of one tenant when its engine is given. */
+export type Pages = (exchange: HttpExchange, engine: TenantEngine | undefined) => Promise<void>;
+
+export function createPagesApp(options: PagesOptions): Pages {
+  const { health } = options;
+  // One spelling for each address, like the engine's endpoints.
+  const installation = new Router({ sensitive: true });
+  installation.get('/health/live', (ctx) => {
+    ctx.body = { status: 'live' };
+  });
+  installation.get('/health/ready', async (ctx) => {
+    const readiness = await health.ready();
+    ctx.status = readiness.status === 'ready' ? 200 : 503;
+    ctx.body = readiness;
+  });
+  for (const asset of assets) {
+    installation.get(assetsPath + asset.path, (ctx) => {
+      ctx.set('cache-control', 'public, max-age=31536000, immutable');
+      ctx.set('content-type', asset.contentType);
+      ctx.set('etag', asset.etag);
+      ctx.body = asset.body;
+    });
+  }
+
+  installation.get('/docs/problems/:code', (ctx) => {
+    const section = problemSections.get(String(ctx.params['code']));
+    if (section === undefined) return;
+    ctx.type = 'text/plain; charset=utf-8';
+    ctx.body = section;
+  });
+
+  const tenant = new Router<PageState>({ sensitive: true });
+  tenant.get('/t/:slug', (ctx) => {
+    const { engine, exchange } = ctx.state;
+    const common = { status: 200, locale: localeOf(ctx, engine.tenant), requestId: exchange.requestId };
+    showPage(ctx, { name: 'home', model: {}, tenantName: engine.tenant.name, ...common });
+  });
+  mountInteractionPages(tenant, options);
+
+  const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);
+  const serveTenant = callbackOf(tenant as unknown as Router<Koa.DefaultState>);
+  return (exchange, engine) =>
+    engine === undefined ? serveInstallation(exchange, {}) : serveTenant(exchange, { exchange, engine });
+
+  function callbackOf(router: Router): (exchange: HttpExchange, state: object) => Promise<void> {
+    const app = createKoa();
+    app.use(async (ctx, next) => {
+      const { exchange } = ctx.req as IncomingMessage & { exchange: HttpExchange };
+      Object.assign(ctx.state, (ctx.req as IncomingMessage & { pageState: object }).pageState);
+      ctx.set('cache-control', 'no-store');
+      try {
+        await next();
+        if (ctx.body === undefined && ctx.status === 404) throw new ProblemRaised(problems.notFound());
+        if (ctx.body === undefined && ctx.status === 405)
+          throw new ProblemRaised(problems.methodNotAllowed(ctx.response.get('allow').split(', ')));
+      } catch (fault) {
+        ctx.respond = false;
+        answerFault(exchange, fault, options, ctx.state['engine']?.tenant);
+      }
+    });
+    app.use(router.routes());
+    app.use(router.allowedMethods());
+    const handle = app.callback();
+    return async (exchange, pageState) => {
+      Object.assign(exchange.request, { exchange, pageState });
+      await handle(exchange.request, exchange.response);
+    };
+  }
+}
