@@ -106,6 +106,7 @@ export function createArtifactsAdapter(model: ArtifactModel): Adapter {
     async destroy(id) {
       const unit = currentUnitOfWork();
       if (model === 'Interaction') unit.bury(kind, keyOf(id), tombstoneSeconds);
+      else if (model === 'Session' && !isSigningOut()) unit.take(kind, keyOf(id));
       else unit.destroy(kind, keyOf(id));
     },
 
@@ -129,6 +130,12 @@ export async function isFirstUse({
   expiresAt: Date;
 }): Promise<boolean> {
   return currentUnitOfWork().claim('ReplayDetection', hashOf(`${issuer.length}:${issuer}${jti}`), expiresAt);
+}
+
+/** A session ends for good; in every other request that removes one it goes on under a new identifier. */
+function isSigningOut(): boolean {
+  const { route, params } = Provider.ctx?.oidc ?? {};
+  return route === 'end_session_confirm' && params?.['logout'] !== undefined;
 }
 
 interface ToStore {

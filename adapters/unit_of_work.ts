@@ -35,6 +35,8 @@ export class UnitOfWork {
   readonly origin: Origin;
   readonly #clock: Clock;
   readonly #remembered = new Map<string, Promise<Found | undefined>>();
+  /** Keys that the database had when this request looked. */
+  readonly #found = new Set<string>();
   #operations: ArtifactOperation[] = [];
   #events: EventRow[] = [];
 
@@ -56,6 +58,7 @@ export class UnitOfWork {
       if (row === undefined) return undefined;
       // The grant came along: the engine asks for it next.
       if (row.grant_hash !== null) this.#learn('Grant', row.grant_hash.toString('hex'), row.grant_payload);
+      this.#found.add(`${kind}:${idHash}`);
       return { idHash, payload: row.payload, consumedAt: row.consumed_at ?? undefined };
     });
   }
@@ -78,9 +81,14 @@ export class UnitOfWork {
 
   store(artifact: StoredArtifact, how: 'insert' | 'upsert'): void {
     const same = this.#operations.findIndex(
-      (operation) => operation.do === 'upsert' && operation.kind === artifact.kind && operation.id === artifact.id,
+      (operation) =>
+        (operation.do === 'upsert' || operation.do === 'update') &&
+        operation.kind === artifact.kind &&
+        operation.id === artifact.id,
     );
-    const operation: ArtifactOperation = { do: how, ...artifact };
+    // What was there must still be there: saving it must not bring back what a sign-out has taken away meanwhile.
+    const wasThere = how === 'upsert' && this.#found.has(`${artifact.kind}:${artifact.id}`);
+    const operation: ArtifactOperation = { do: wasThere ? 'update' : how, ...artifact };
     // Saved twice in one request (the engine touches sessions): only the last state is written.
     if (same >= 0) this.#operations[same] = operation;
     else this.#operations.push(operation);
@@ -98,22 +106,44 @@ export class UnitOfWork {
   }
 
   destroy(kind: string, idHash: string): void {
+    this.#remove('destroy', kind, idHash);
+  }
+
+  /** Like `destroy` for what is replaced by another: the commit fails with `LostRace` when somebody else has ended it. */
+  take(kind: string, idHash: string): void {
+    this.#remove(this.#found.has(`${kind}:${idHash}`) ? 'take' : 'destroy', kind, idHash);
+  }
+
+  #remove(how: 'destroy' | 'take', kind: string, idHash: string): void {
+    const before = this.#operations.length;
     this.#operations = this.#operations.filter(
       (operation) =>
         !(
-          (operation.do === 'upsert' || operation.do === 'insert') &&
+          (operation.do === 'upsert' ||
+            operation.do === 'insert' ||
+            operation.do === 'update' ||
+            operation.do === 'take') &&
           operation.kind === kind &&
           operation.id === idHash
         ),
     );
-    this.#operations.push({ do: 'destroy', kind, id: idHash });
+    // Removed twice in one request (the engine saves a session again): once is enough.
+    if (before === this.#operations.length && this.#isRemoved(kind, idHash)) return;
+    this.#operations.push({ do: how, kind, id: idHash });
     this.#remembered.set(`${kind}:${idHash}`, Promise.resolve(undefined));
   }
 
-  /** Ends an interaction but keeps for `seconds` which client it was for. */
+  #isRemoved(kind: string, idHash: string): boolean {
+    return this.#operations.some(
+      (operation) => operation.do === 'destroy' && operation.kind === kind && operation.id === idHash,
+    );
+  }
+
+  /** Ends an interaction, once, but keeps for `seconds` which client it was for. */
   bury(kind: string, idHash: string, seconds: number): void {
     const until = new Date(this.#clock().getTime() + seconds * 1000);
-    this.#operations.push({ do: 'tombstone', kind, id: idHash, expires_at: until.toISOString() });
+    const required = this.#found.has(`${kind}:${idHash}`);
+    this.#operations.push({ do: 'tombstone', kind, id: idHash, expires_at: until.toISOString(), required });
     this.#remembered.set(`${kind}:${idHash}`, Promise.resolve(undefined));
   }
 
@@ -177,6 +207,7 @@ export class UnitOfWork {
     const key = `${kind}:${idHash}`;
     if (this.#remembered.has(key)) return;
     const found = payload === null ? undefined : { idHash, payload, consumedAt: undefined };
+    if (found !== undefined) this.#found.add(key);
     this.#remembered.set(key, Promise.resolve(found));
   }
 }

@@ -96,7 +96,7 @@ begin
   for o in
     select * from json_to_recordset(p_operations) as x (
       "do" text, kind text, id text, payload json, account_id uuid, client_id text, grant_id text, session_uid text,
-      user_code text, expires_at timestamptz, consumed boolean)
+      user_code text, expires_at timestamptz, required boolean)
   loop
     case o."do"
       when 'insert' then
@@ -121,6 +121,20 @@ begin
                 grant_hash = excluded.grant_hash, session_uid = excluded.session_uid,
                 user_code_hash = excluded.user_code_hash, expires_at = excluded.expires_at;
         end if;
+      -- What this request has found must still be there: a sign-out in between must not be undone by it.
+      when 'update' then
+        update artifacts set payload = o.payload, account_id = o.account_id, client_id = o.client_id,
+               grant_hash = decode(o.grant_id, 'hex'), session_uid = o.session_uid,
+               user_code_hash = decode(o.user_code, 'hex'), expires_at = o.expires_at
+         where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex') and consumed_at is null;
+        if not found then
+          raise exception 'gone' using errcode = 'PT409', detail = o.kind;
+        end if;
+      when 'take' then
+        delete from artifacts where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex');
+        if not found then
+          raise exception 'gone' using errcode = 'PT409', detail = o.kind;
+        end if;
       when 'consume' then
         update artifacts set consumed_at = p_now
          where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex')
@@ -140,7 +154,11 @@ begin
       -- What is left of a finished interaction for a day: enough for the page "this sign-in has expired" to lead back.
       when 'tombstone' then
         update artifacts set payload = '{}', account_id = null, session_uid = null, consumed_at = p_now, expires_at = o.expires_at
-         where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex');
+         where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex') and consumed_at is null;
+        -- One answer ends it: a second one, however parallel, finds it over.
+        if not found and o.required then
+          raise exception 'already answered' using errcode = 'PT409', detail = o.kind;
+        end if;
       when 'revoke' then
         delete from artifacts
          where tenant_id = p_tenant_id and grant_hash = decode(o.grant_id, 'hex') and (o.kind is null or kind = o.kind);

@@ -52,7 +52,8 @@ export async function signIn(services: SignInServices, request: SignInRequest): 
   const hashes = [keys.identifierAndAddress, keys.identifier, keys.address].map(sha256);
 
   const now = clock();
-  const counts = await countSignInAttempt(tenant, { keys: hashes, windowSeconds: settings.windowSeconds, now });
+  const { windowSeconds, maximumPerIdentifierAndAddress: firstMaximum } = settings;
+  const counts = await countSignInAttempt(tenant, { keys: hashes, windowSeconds, firstMaximum, now });
   const decision = judge(counts, settings, now);
   if (decision.outcome === 'throttled') {
     // Told once per window: a flood must not become a flood of rows.

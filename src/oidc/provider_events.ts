@@ -35,7 +35,7 @@ export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }
       await unit.commit();
     } catch (fault) {
       if (!(fault instanceof LostRace)) onFault(fault, engineContext);
-      withdraw(engineContext, { tenant, pages, lostRace: fault instanceof LostRace });
+      withdraw(engineContext, { tenant, pages, lost: fault instanceof LostRace ? fault.kind : undefined });
       return;
     }
     allowFormPost(engineContext);
@@ -116,11 +116,16 @@ function recordReuse(ctx: KoaContextWithOIDC, error: Error): void {
 /** Takes back an answer that was written but must not leave. */
 function withdraw(
   ctx: KoaContextWithOIDC,
-  { tenant, pages, lostRace }: { tenant: TenantRow; pages: EnginePages; lostRace: boolean },
+  { tenant, pages, lost }: { tenant: TenantRow; pages: EnginePages; lost: string | undefined },
 ): void {
   for (const header of ['set-cookie', 'location']) ctx.remove(header);
+  const lostRace = lost !== undefined;
   const status = lostRace ? 400 : 500;
   const forPerson = ctx.oidc?.route !== 'token' && ctx.accepts('json', 'html') === 'html';
+  if (forPerson && (lost === 'Interaction' || lost === 'Session')) {
+    pages.expired(ctx, tenant, applicationOf(ctx.oidc.client));
+    return;
+  }
   if (forPerson) {
     pages.problem(ctx, tenant, { code: lostRace ? 'invalid_request' : 'server_error', status });
     return;

@@ -62,15 +62,17 @@ export function createProviderPool(
     engineOf: (tenant) => remember(engines, tenant.id, () => buildTenantEngine(tenant, dependencies, hooks)),
 
     async start() {
+      const forgetAll = (): void => {
+        tenants.clear();
+        engines.clear();
+        clients.forgetAll();
+      };
       await database.listen({
-        onInterrupted() {
-          tenants.clear();
-          engines.clear();
-          clients.forgetAll();
-        },
+        onInterrupted: forgetAll,
         onChange(payload) {
           const change = parseChange(payload);
-          if (change === undefined) return;
+          // Whoever can connect can announce. What cannot be read may have meant anything.
+          if (change === undefined) return forgetAll();
           if (change.table === 'clients' || change.table === 'client_secrets')
             clients.forget(change.tenant, change.item);
           else engines.delete(change.tenant);
@@ -89,7 +91,16 @@ interface Change {
 
 /** The announcement of `announce_change` in migrations/0003. */
 function parseChange(payload: string): Change | undefined {
-  const { table, tenant, item } = JSON.parse(payload) as Partial<Record<keyof Change, unknown>>;
+  const { table, tenant, item } = parseObject(payload);
   if (typeof table !== 'string' || typeof tenant !== 'string' || typeof item !== 'string') return undefined;
   return { table, tenant, item };
+}
+
+function parseObject(text: string): Partial<Record<keyof Change, unknown>> {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return typeof parsed === 'object' && parsed !== null ? parsed : {};
+  } catch {
+    return {};
+  }
 }

@@ -7,6 +7,22 @@ import { errors } from 'oidc-provider';
 import { MAXIMUM_SCOPES } from '#src/domain/scope.ts';
 
 const maximumParameters = 64;
+const maximumTextLength = 2_048;
+/** What is kept of an authorization request while a person answers it, or until it is used: nobody may store a book there. */
+const keptTexts = [
+  'acr_values',
+  'code_challenge',
+  'display',
+  'login_hint',
+  'logout_hint',
+  'nonce',
+  'post_logout_redirect_uri',
+  'prompt',
+  'redirect_uri',
+  'scope',
+  'state',
+  'ui_locales',
+] as const;
 
 type Parameters = Readonly<Record<string, unknown>>;
 
@@ -41,10 +57,19 @@ export function limitRequests(provider: Provider): void {
         // No scope list of this length is worth splitting to be counted.
         if (typeof scope === 'string' && scope.length > MAXIMUM_SCOPES && scope.split(' ').length > MAXIMUM_SCOPES)
           throw new errors.InvalidRequest(`a request may name ${MAXIMUM_SCOPES} scopes`);
+        if (given !== undefined) refuseLongTexts(given);
         this[parameters] = given;
       },
     },
   });
+}
+
+function refuseLongTexts(given: Parameters): void {
+  for (const name of keptTexts) {
+    const value = given[name];
+    if (typeof value === 'string' && value.length > maximumTextLength)
+      throw new errors.InvalidRequest(`${name} may have ${maximumTextLength} characters`);
+  }
 }
 
 function refuseBody(given: Parameters): void {

@@ -232,7 +232,8 @@ describe('signing in', () => {
       const outcomes = await Promise.all(Array.from({ length: 100 }, (_, index) => guess(`guess ${index}`)));
       expect(outcomes.filter(({ outcome }) => outcome === 'refused')).toHaveLength(5);
       expect(outcomes.filter(({ outcome }) => outcome === 'throttled')).toHaveLength(95);
-      expect(await counts()).toEqual([100, 100, 100]);
+      // Who is stopped goes on counting against nobody else: see the next test.
+      expect(await counts()).toEqual([100, 5, 5]);
       const reasons = (await attemptEvents()).filter(({ ip }) => ip === address).map(({ reason }) => reason);
       expect(reasons.filter((reason) => reason === 'wrong_password')).toHaveLength(5);
       // A flood is told of once for each limit that it passed, not once for each guess.
@@ -240,6 +241,14 @@ describe('signing in', () => {
       expect(told).toBeGreaterThanOrEqual(1);
       expect(told).toBeLessThanOrEqual(3);
       expect((await tryPassword(member, address)).status).toBe(429);
+    });
+
+    it('from one address keeps nobody out anywhere else', async () => {
+      const member = await newMember('besieged');
+      const attacker = newAddress();
+      for (let guess = 0; guess < 60; guess += 1) await tryPassword({ ...member, password: 'wrong' }, attacker);
+      expect((await tryPassword(member, attacker)).status).toBe(429);
+      expect((await tryPassword(member, newAddress())).status).toBe(303);
     });
 
     it('is counted although the rest of the sign-in fails', async () => {

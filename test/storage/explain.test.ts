@@ -60,7 +60,7 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   interaction_tombstone: [`select * from interaction_tombstone('${acme}', ${hash('1-7')})`],
   session_find_by_uid: [`select * from session_find_by_uid('${acme}', 'uid 1-8')`],
   sign_in_attempts_count: [
-    `select * from sign_in_attempts_count('${acme}', now(), 900, array[${hash('1-7')}, ${hash('new')}])`,
+    `select * from sign_in_attempts_count('${acme}', now(), 900, 5, array[${hash('1-7')}, ${hash('new')}])`,
   ],
   sign_in_attempts_forgive: [
     `select sign_in_attempts_forgive('${acme}', ${hash('1-7')}, array[${hash('1-8')}, ${hash('1-9')}])`,

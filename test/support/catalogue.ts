@@ -46,7 +46,7 @@ const checks: readonly string[] = [
       and not (p.for_select and (p.role_names = '{poort_definer}'
                                  or p.role_names = '{poort_platform}' and p.table_name = 'tenants'))
       and not (p.for_delete and p.role_names = '{poort_definer}' and p.table_name = any ($swept)
-               and p.using_text ~ '^\\([a-z_]+ < \\(now\\(\\) - ''1 day''::interval\\)\\)$')`,
+               and p.using_text ~ '^\\([a-z_]+ < \\(now\\(\\) - ''(1 day|00:05:00)''::interval\\)\\)$')`,
 
   // Keys. One global identity is the documented exception: users has none of a tenant's.
   `select format('%s has no primary key', t.name) as fault from tables t

@@ -1,5 +1,7 @@
 /** The table `artifacts`: what the engine keeps. Rows are asked for by hash and changed by `artifacts_commit` only. */
-import type { TenantDatabase } from '../database.ts';
+import type { TenantId } from '#src/domain/tenant.ts';
+import type { UserId } from '#src/domain/user.ts';
+import type { TenantDatabase, Transaction } from '../database.ts';
 import type { EventRow } from '../event_log.ts';
 import { createGroupCommit } from '../group_commit.ts';
 import { createReadTogether } from '../read_together.ts';
@@ -15,7 +17,7 @@ export interface ArtifactRow {
 
 /** One change; hashes are hexadecimal, instants ISO 8601. See `artifacts_commit` in migrations/0005 for what each does. */
 export type ArtifactOperation =
-  | ({ readonly do: 'insert' | 'upsert' } & StoredArtifact)
+  | ({ readonly do: 'insert' | 'upsert' | 'update' } & StoredArtifact)
   | {
       readonly do: 'unique';
       readonly kind: string;
@@ -23,8 +25,15 @@ export type ArtifactOperation =
       readonly payload: Payload;
       readonly expires_at: string;
     }
-  | { readonly do: 'consume' | 'destroy'; readonly kind: string; readonly id: string }
-  | { readonly do: 'tombstone'; readonly kind: string; readonly id: string; readonly expires_at: string }
+  | { readonly do: 'consume' | 'destroy' | 'take'; readonly kind: string; readonly id: string }
+  | {
+      readonly do: 'tombstone';
+      readonly kind: string;
+      readonly id: string;
+      readonly expires_at: string;
+      /** Whether it must still have been open. */
+      readonly required: boolean;
+    }
   | { readonly do: 'revoke'; readonly kind: string | undefined; readonly grant_id: string };
 
 export interface StoredArtifact {
@@ -109,4 +118,12 @@ export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactC
 
 function valuesOf({ operations, events, now }: ArtifactChanges): readonly unknown[] {
   return [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)];
+}
+
+/** Ends every session, grant and token of one member: what was taken away must not come back when they are let in again. */
+export async function deleteArtifactsOfAccount(
+  transaction: Transaction,
+  { tenantId, userId }: { tenantId: TenantId; userId: UserId },
+): Promise<void> {
+  await transaction.query('delete from artifacts where tenant_id = $1 and account_id = $2', [tenantId, userId]);
 }

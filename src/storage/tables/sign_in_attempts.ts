@@ -6,15 +6,31 @@ export interface AttemptCount {
   readonly windowStartedAt: Date;
 }
 
-const count = { name: 'sign_in_attempts_count', text: 'select * from sign_in_attempts_count($1, $2, $3, $4)' } as const;
+const count = {
+  name: 'sign_in_attempts_count',
+  text: 'select * from sign_in_attempts_count($1, $2, $3, $4, $5)',
+} as const;
 const forgive = { name: 'sign_in_attempts_forgive', text: 'select sign_in_attempts_forgive($1, $2, $3)' } as const;
 
-/** Counts this attempt on every key (SHA-256 each) and answers with the counts, in the order of the keys. */
+/**
+ * Counts this attempt on the keys (SHA-256 each) and answers with the counts, in their order. Once the first one is over
+ * `firstMaximum`, the others are read and not counted.
+ */
 export async function countSignInAttempt(
   tenant: TenantDatabase,
-  { keys, windowSeconds, now }: { keys: readonly Buffer[]; windowSeconds: number; now: Date },
+  {
+    keys,
+    windowSeconds,
+    firstMaximum,
+    now,
+  }: { keys: readonly Buffer[]; windowSeconds: number; firstMaximum: number; now: Date },
 ): Promise<readonly AttemptCount[]> {
-  const rows = await tenant.write<{ attempts: number; window_started_at: Date }>(count, [now, windowSeconds, keys]);
+  const rows = await tenant.write<{ attempts: number; window_started_at: Date }>(count, [
+    now,
+    windowSeconds,
+    firstMaximum,
+    keys,
+  ]);
   return rows.map((row) => ({ attempts: row.attempts, windowStartedAt: row.window_started_at }));
 }
 
