@@ -4,12 +4,13 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { exitLikeChild, isRecentEnough, projectRoot, runNode, whenNpmIsGone } from './runtime.mjs';
+import { exitLikeChild, findNode, isRecentEnough, projectRoot, runNode, whenNpmIsGone } from './runtime.mjs';
 import { setup } from './setup.mjs';
 
 const main = path.join(projectRoot, 'src', 'main.ts');
 
-if (!existsSync(path.join(projectRoot, 'node_modules'))) await orExplain(setup());
+// Also after an installation that was interrupted: then there is a folder, but no Node 24 in it.
+if (!existsSync(path.join(projectRoot, 'node_modules')) || findNode() === undefined) await orExplain(setup());
 
 if (isRecentEnough(process.versions.node)) {
   // No wrapper needed: this process becomes the program, as if `node src/main.ts …` had been typed.

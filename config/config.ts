@@ -371,6 +371,7 @@ function generalWarnings(
 /** Settings of parts that come with later versions. Whoever gives one must not believe that it does something. */
 const notYetInUse: readonly SettingName[] = [
   'redis_url',
+  'mail.smtp_url',
   'grpc.port',
   'grpc.host',
   'metrics_port',

@@ -50,11 +50,6 @@ export function productionWarnings(config: Config): readonly string[] {
       `POORT_LOG_LEVEL is ${config.log.level}: much is written, and it slows every request; info is meant for production`,
     );
   }
-  if (config.mail.smtpUrl === undefined) {
-    warnings.push(
-      'POORT_SMTP_URL is not given: nobody gets mail, so nobody can verify an address or recover a password',
-    );
-  }
   if (config.passwordHashing.memoryKibibytes * config.passwordHashing.passes < cheapestHashing) {
     warnings.push(
       'password_hashing is cheaper than the least that OWASP recommends (for example 19456 KiB with 2 passes)',

@@ -208,7 +208,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
       },
     );
     await pool.start();
-    const health = createHealth({ database, mailConfigured: config.mail.smtpUrl !== undefined });
+    const health = createHealth({ database });
     const signInServices = { database, passwords: house.passwords, clock, settings: config.signIn };
     server.on('request', createApp({ config, pool, sealer, clock, health, logger, signInServices }));
     await listen(server, config);

@@ -184,6 +184,21 @@ describe('the image', () => {
     expect(needed.filter((target) => !isCopied(target))).toEqual([]);
   });
 
+  it('keeps every package that the program needs', () => {
+    const removed = [...dockerfile.matchAll(/node_modules\/(\S+)/g)].map(([, pattern = '']) => pattern);
+    const { packages } = JSON.parse(read('package-lock.json')) as {
+      packages: Readonly<Record<string, { readonly dev?: boolean; readonly optional?: boolean }>>;
+    };
+    const needed = Object.entries(packages)
+      .filter(([path, entry]) => path.startsWith('node_modules/') && entry.dev !== true && entry.optional !== true)
+      .map(([path]) => path.slice('node_modules/'.length));
+    const matches = (name: string): boolean =>
+      removed.some((pattern) => new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '[^/]*')}$`).test(name));
+    expect(removed).toContain('node-linux-*');
+    expect(needed).toContain('node-gyp-build');
+    expect(needed.filter(matches)).toEqual([]);
+  });
+
   it('is given everything that it copies', () => {
     const admitted = new Set(read('.dockerignore').match(/(?<=^!).+$/gm));
     expect(copied.length).toBeGreaterThan(0);

@@ -143,7 +143,9 @@ interface Answer {
 
 function refusal(status: 401 | 403, challenge: string, description?: string): Answer {
   if (description === undefined) return { status, challenge, body: { error: 'unauthorized' } };
-  return { status, challenge: `${challenge}, error_description="${description}"`, body: { error: description } };
+  // RFC 6750 §3: no quotes inside.
+  const quoted = description.replaceAll('"', "'");
+  return { status, challenge: `${challenge}, error_description="${quoted}"`, body: { error: description } };
 }
 
 /** Tells a bad token from a key set that could not be fetched: the second is our problem, not the caller's. */

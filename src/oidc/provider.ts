@@ -81,7 +81,7 @@ export function createProvider(
     responseTypes: ['code'],
     scopes: [...personScopes],
     claims: Object.fromEntries(Object.entries(claimsByScope).map(([scope, claims]) => [scope, [...claims]])),
-    acrValues: Object.values(authenticationContexts),
+    acrValues: [authenticationContexts.password],
     subjectTypes: ['public'],
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     enabledJWA: {

@@ -320,10 +320,9 @@ describe('production', () => {
 
   it('warns about what it bears', async () => {
     await workspace.write('config/production.yaml', 'password_hashing:\n  memory_kibibytes: 1024\n');
-    const result = await workspace.load({ ...goodProduction, POORT_SMTP_URL: undefined, POORT_LOG_LEVEL: 'debug' });
+    const result = await workspace.load({ ...goodProduction, POORT_LOG_LEVEL: 'debug' });
     const warnings = result.outcome === 'loaded' ? result.warnings.join('\n') : '';
     expect(warnings).toContain('POORT_LOG_LEVEL is debug');
-    expect(warnings).toContain('POORT_SMTP_URL is not given');
     expect(warnings).toContain('OWASP');
   });
 });

@@ -25,7 +25,6 @@ export const goodProduction = {
   POORT_PUBLIC_URL: 'https://id.example.org',
   POORT_DATABASE_URL: 'postgres://owner:hunter2@db.example.org/poort',
   POORT_MASTER_KEY: masterKey(),
-  POORT_SMTP_URL: 'smtps://mailer:hunter3@mail.example.org:465',
 } as const;
 
 /** A directory of one test, with its own copy of the YAML files. */

@@ -95,7 +95,7 @@ describe('what a tenant says about itself', () => {
       pushed_authorization_request_endpoint: 'ISSUER/par',
       end_session_endpoint: 'ISSUER/logout',
       jwks_uri: 'ISSUER/jwks',
-      acr_values_supported: ['urn:poort:acr:password', 'urn:poort:acr:mfa'],
+      acr_values_supported: ['urn:poort:acr:password'],
       authorization_response_iss_parameter_supported: true,
       claim_types_supported: ['normal'],
       claims_parameter_supported: false,
