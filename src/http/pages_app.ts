@@ -23,6 +23,17 @@ export function createPagesApp(options: PagesOptions): Pages {
   const { health } = options;
   // One spelling for each address, like the engine's endpoints.
   const installation = new Router({ sensitive: true });
+  installation.get('/', (ctx) => {
+    const requestId = ctx.response.get('x-request-id');
+    showPage(ctx, {
+      name: 'home',
+      model: {},
+      status: 200,
+      locale: localeOf(ctx, { locale: 'nl' }),
+      tenantName: undefined,
+      requestId,
+    });
+  });
   installation.get('/health/live', (ctx) => {
     ctx.body = { status: 'live' };
   });

@@ -27,6 +27,12 @@ describe('the manners of the public door', () => {
     return fetch(`${acme.issuer}/token`, { method: 'POST', headers: { authorization, ...headers }, body });
   }
 
+  it('says at its own address what it is', async () => {
+    const answer = await get('/', { 'accept-language': 'en' });
+    expect(answer.status).toBe(200);
+    expect(await answer.text()).toContain('This is where you sign in');
+  });
+
   describe('the security headers', () => {
     it.each([
       ['a page', '/t/acme'],
