@@ -2,7 +2,9 @@
  * The composition root: builds the whole house and is the only file that sees every room. Opening a house gives storage and the
  * services around it (the command line needs no more); starting a server puts the engine and the public door on top.
  */
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
@@ -68,7 +70,8 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
       onFault: (fault) => logger.warn({ err: fault }, 'a connection to the database was lost'),
     });
     return {
-      config,
+      config:
+        source.publicUrl === undefined ? config : { ...config, http: { ...config.http, publicUrl: source.publicUrl } },
       logger,
       clock,
       sealer,
@@ -86,8 +89,28 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
   }
 }
 
+const servedFile = 'served.json';
+
+async function rememberServedUrl({ dataDirectory, http }: Config): Promise<void> {
+  await writeFile(join(dataDirectory, servedFile), JSON.stringify({ public_url: http.publicUrl }), { mode: 0o600 });
+}
+
+/** Undefined when a server that is running has not said so yet. */
+async function readServedUrl(dataDirectory: string): Promise<string | undefined> {
+  try {
+    const { public_url: publicUrl } = JSON.parse(await readFile(join(dataDirectory, servedFile), 'utf8')) as {
+      public_url?: unknown;
+    };
+    return typeof publicUrl === 'string' ? publicUrl : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 interface DatabaseSource {
   readonly ownerUrl: string;
+  /** Where the server that runs this database is served: a command beside it must speak of the same addresses. */
+  readonly publicUrl?: string | undefined;
   close(): Promise<void>;
 }
 
@@ -96,7 +119,9 @@ async function openDatabaseSource(config: Config, attach: boolean): Promise<Data
   if (config.databaseUrl !== undefined) return { ownerUrl: config.databaseUrl.reveal(), close: nothing };
   if (attach) {
     const running = await readRunningEmbeddedPostgres(config.dataDirectory);
-    if (running !== undefined) return { ownerUrl: running.ownerUrl(), close: nothing };
+    if (running !== undefined) {
+      return { ownerUrl: running.ownerUrl(), publicUrl: await readServedUrl(config.dataDirectory), close: nothing };
+    }
   }
   const start = await startEmbeddedPostgres({ dataDirectory: config.dataDirectory }).catch((fault: unknown) => {
     throw new StartupProblems(
@@ -212,6 +237,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
     const signInServices = { database, passwords: house.passwords, clock, settings: config.signIn };
     server.on('request', createApp({ config, pool, sealer, clock, health, logger, signInServices }));
     await listen(server, config);
+    if (config.databaseUrl === undefined) await rememberServedUrl(config);
     return {
       url: config.http.publicUrl,
       house,

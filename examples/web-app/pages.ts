@@ -47,7 +47,7 @@ export function sessionPage(tenant: TenantSettings, signIn: SignIn): Html {
       <div class="headline">
         <div>
           <h1>Signed in at ${tenant.name}</h1>
-          <p class="lead">as <code>${tokens.subject}</code></p>
+          <p class="lead">as ${tokens.name} <code>${tokens.subject}</code></p>
         </div>
         <form method="post" action="/sign-out/${tenant.slug}"><button class="quiet">Log out</button></form>
       </div>

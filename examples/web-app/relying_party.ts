@@ -9,6 +9,8 @@ export interface Tokens {
   readonly refreshToken: string | undefined;
   readonly idToken: string;
   readonly subject: string;
+  /** What to call them; the subject where the ID token does not say. */
+  readonly name: string;
 }
 
 /** A request that left for the authorization server and has not come back. */
@@ -118,6 +120,7 @@ export function createRelyingParty(tenant: TenantSettings, origin: string): Rely
         refreshToken: answer.refresh_token,
         idToken: answer.id_token,
         subject: claims.sub,
+        name: [claims['name'], claims['email']].find((name) => typeof name === 'string') ?? claims.sub,
       };
     },
 
@@ -129,6 +132,7 @@ export function createRelyingParty(tenant: TenantSettings, origin: string): Rely
         refreshToken: answer.refresh_token ?? refreshToken,
         idToken: answer.id_token ?? tokens.idToken,
         subject: tokens.subject,
+        name: tokens.name,
       };
     },
 

@@ -125,7 +125,8 @@ export function createRoutes(tenants: readonly Tenant[]): (visit: Visit) => Prom
 
   function showHome({ url, sessionId }: Visit): Reply {
     const session = sessions.find(sessionId);
-    const notice = url.searchParams.get('state') === 'signed_out' ? 'You are signed out.' : undefined;
+    const notice =
+      url.searchParams.get('state') === 'signed_out' ? 'You are signed out of this application.' : undefined;
     return {
       status: 200,
       page: homePage(

@@ -84,7 +84,7 @@ export function createRunner(world: World): Runner {
         // The embedded database belongs to the program that runs it; any other is migrated when its operator says so.
         const house = await openHouse(config, { logger, migrate: config.databaseUrl === undefined });
         try {
-          return await act({ config, house, context: operatorContext(house) });
+          return await act({ config: house.config, house, context: operatorContext(house) });
         } finally {
           await house.close();
         }

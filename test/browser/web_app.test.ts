@@ -106,7 +106,7 @@ describeWithChromium('a web application in Chromium', () => {
         await page.getByRole('button', { name: 'Log out' }).click();
         await page.locator('[name=logout]').click();
         await page.waitForURL(`${application.origin}/?state=signed_out`);
-        expect(await page.getByRole('status').textContent()).toBe('You are signed out.');
+        expect(await page.getByRole('status').textContent()).toBe('You are signed out of this application.');
         await begin(page, tenant);
         expect(await page.locator('#password').isVisible()).toBe(true);
         expect(complaints).toEqual([]);

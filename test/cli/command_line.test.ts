@@ -276,6 +276,12 @@ describe('the command line beside a running npm start', () => {
   });
 
   describe('a tenant', () => {
+    it('has the addresses of the server that runs, whatever port the command was told', async () => {
+      const { POORT_PORT: _port, POORT_PUBLIC_URL: _url, ...environment } = installation.environment ?? {};
+      const { output } = await runPoort({ ...installation, environment }, ['tenant', 'show', 'demo', '--json']);
+      expect(JSON.parse(output)).toMatchObject({ slug: 'demo', issuer: issuerOf('demo') });
+    });
+
     it('is served as soon as it is made, and refused while it is suspended', async () => {
       const created = await done(['tenant', 'create', 'globex', '--name', 'Globex']);
       expect(created).toMatchObject({ slug: 'globex', name: 'Globex', status: 'active', issuer: issuerOf('globex') });

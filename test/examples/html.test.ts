@@ -26,7 +26,7 @@ describe('the page of a signed-in person', () => {
   it('shows claims, notes and names as text, whatever they hold', () => {
     const claims = Buffer.from(JSON.stringify({ sub: evil, [evil]: { [evil]: evil } })).toString('base64url');
     const idToken = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${claims}.`;
-    const tokens = { accessToken: evil.repeat(3), refreshToken: evil.repeat(3), idToken, subject: evil };
+    const tokens = { accessToken: evil.repeat(3), refreshToken: evil.repeat(3), idToken, subject: evil, name: evil };
     const client = { client_id: 'id', client_secret: 'the-secret-of-the-client' };
     const page = toText(
       sessionPage(
