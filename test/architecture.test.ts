@@ -144,7 +144,7 @@ describe('a tracked file', () => {
     const slash = '/';
     for (const text of [`cd ${slash}home/ada`, `"${slash}tmp/poort.log"`, `https://registry${'.'}npmjs.org/`])
       expect(text).toMatch(forbidden);
-    for (const text of ['https://poort.example/home/page', 'var/tmp/x', '~/work/poort'])
+    for (const text of ['https://poort.example/home/page', 'var/tmp/x', '~/projects/poort'])
       expect(text).not.toMatch(forbidden);
   });
 
