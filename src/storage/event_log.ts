@@ -44,7 +44,8 @@ export function eventRow(event: NewEvent, origin: Origin, now: Date): EventRow {
   };
 }
 
-const appendEvents = { name: 'events_append', text: 'select events_append($1, $2)' } as const;
+/** `$2`: a list of `EventRow`, as JSON. */
+export const appendEvents = { name: 'events_append', text: 'select events_append($1, $2)' } as const;
 
 /** Appends to a transaction of the same tenant. */
 export async function appendEvent(

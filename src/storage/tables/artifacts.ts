@@ -2,7 +2,7 @@
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { UserId } from '#src/domain/user.ts';
 import type { TenantDatabase, Transaction } from '../database.ts';
-import type { EventRow } from '../event_log.ts';
+import { appendEvents, type EventRow } from '../event_log.ts';
 import { createGroupCommit } from '../group_commit.ts';
 import { createReadTogether } from '../read_together.ts';
 
@@ -98,16 +98,14 @@ export interface ArtifactChanges {
   readonly now: Date;
 }
 
-const together = createGroupCommit<ArtifactChanges>((tenant, changes) =>
-  tenant.writeShared(
-    commit,
-    valuesOf({
-      operations: changes.flatMap(({ operations }) => operations),
-      events: changes.flatMap(({ events }) => events),
-      now: new Date(Math.max(...changes.map(({ now }) => now.getTime()))),
-    }),
-  ),
-);
+const together = createGroupCommit<ArtifactChanges>((tenant, changes) => {
+  const operations = changes.flatMap((change) => change.operations);
+  const events = changes.flatMap((change) => change.events);
+  // A structured token leaves nothing behind but its event.
+  if (operations.length === 0) return tenant.writeShared(appendEvents, [JSON.stringify(events)]);
+  const now = new Date(Math.max(...changes.map((change) => change.now.getTime())));
+  return tenant.writeShared(commit, valuesOf({ operations, events, now }));
+});
 
 /** All of it or nothing, durable when it resolves. Rejects with `LostRace` when a single-use value was already used. */
 export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactChanges): Promise<void> {
