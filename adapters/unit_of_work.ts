@@ -115,28 +115,21 @@ export class UnitOfWork {
   }
 
   #remove(how: 'destroy' | 'take', kind: string, idHash: string): void {
-    const before = this.#operations.length;
     this.#operations = this.#operations.filter(
       (operation) =>
         !(
-          (operation.do === 'upsert' ||
-            operation.do === 'insert' ||
-            operation.do === 'update' ||
-            operation.do === 'take') &&
+          (operation.do === 'upsert' || operation.do === 'insert' || operation.do === 'update') &&
           operation.kind === kind &&
           operation.id === idHash
         ),
     );
-    // Removed twice in one request (the engine saves a session again): once is enough.
-    if (before === this.#operations.length && this.#isRemoved(kind, idHash)) return;
-    this.#operations.push({ do: how, kind, id: idHash });
     this.#remembered.set(`${kind}:${idHash}`, Promise.resolve(undefined));
-  }
-
-  #isRemoved(kind: string, idHash: string): boolean {
-    return this.#operations.some(
-      (operation) => operation.do === 'destroy' && operation.kind === kind && operation.id === idHash,
+    // Removed twice in one request (the engine saves a session again): once, and where it was, before its successor.
+    const isRemoved = this.#operations.some(
+      (operation) =>
+        (operation.do === 'destroy' || operation.do === 'take') && operation.kind === kind && operation.id === idHash,
     );
+    if (!isRemoved) this.#operations.push({ do: how, kind, id: idHash });
   }
 
   /** Ends an interaction, once, but keeps for `seconds` which client it was for. */

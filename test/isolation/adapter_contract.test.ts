@@ -423,6 +423,50 @@ describe('a device code', () => {
   });
 });
 
+describe('a session that goes on under a new identifier', () => {
+  it('may be saved twice in one request', async () => {
+    const old = await store(acme, 'Session');
+    const next = newId('Session');
+    await request(acme, 'Session', async (adapter) => {
+      await adapter.find(old.id);
+      for (const acr of ['first', 'second']) {
+        await adapter.destroy(old.id);
+        await adapter.upsert(next, { ...old.saved, jti: next, acr }, lifetimeSeconds);
+      }
+    });
+    expect(await find(acme, 'Session', old.id)).toBeUndefined();
+    expect(await find(acme, 'Session', next)).toMatchObject({ acr: 'second' });
+  });
+
+  it('does not go on once somebody else has ended it, nor is it saved again', async () => {
+    const { id, saved } = await store(acme, 'Session');
+    const next = newId('Session');
+    const endedMeanwhile = (work: (adapter: Adapter) => Promise<unknown>): Promise<unknown> =>
+      request(acme, 'Session', async (adapter) => {
+        await adapter.find(id);
+        await superuser.query('delete from artifacts where id_hash = $1', [Buffer.from(hashOf(id), 'hex')]);
+        await work(adapter);
+      });
+    await expect(
+      endedMeanwhile(async (adapter) => {
+        await adapter.destroy(id);
+        await adapter.upsert(next, { ...saved, jti: next }, lifetimeSeconds);
+      }),
+    ).rejects.toBeInstanceOf(LostRace);
+    expect(await find(acme, 'Session', next)).toBeUndefined();
+
+    const again = await store(acme, 'Session');
+    await expect(
+      request(acme, 'Session', async (adapter) => {
+        await adapter.find(again.id);
+        await superuser.query('delete from artifacts where id_hash = $1', [Buffer.from(hashOf(again.id), 'hex')]);
+        await adapter.upsert(again.id, again.saved, lifetimeSeconds);
+      }),
+    ).rejects.toBeInstanceOf(LostRace);
+    expect(await find(acme, 'Session', again.id)).toBeUndefined();
+  });
+});
+
 describe('an interaction that is over', () => {
   it('leaves for a day which client it was for, and nothing else', async () => {
     const clientId = 'an-application';
