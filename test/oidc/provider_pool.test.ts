@@ -4,6 +4,7 @@ import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
 import { createTestEngines, type TestEngines } from '#test/support/engines.ts';
 import { sendRaw } from '#test/support/raw_http.ts';
 import { eventually, terminateProductConnections } from '#test/support/sql.ts';
+import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, callEndpoint, createUserAgent, exchangeCode, introspect } from '#test/support/user_agent.ts';
 import { createTestTenant, type TestClient, type TestTenant } from '#test/support/world.ts';
@@ -61,6 +62,16 @@ describe('the engine of a tenant', () => {
     expect(again).not.toBe(second);
     expect(again.provider.issuer).toBe(globex.issuer);
   });
+
+  it.each(['not json', 'null', '[]', '{"table":1}', ''])(
+    'is built anew after an announcement that nobody can read: %j',
+    async (announcement) => {
+      const before = await engines.engineOf('acme');
+      await queryAsSuperuser(server.database, "select pg_notify('poort_changes', $1)", [announcement]);
+      await eventually('the announcement is heard', async () => (await engines.engineOf('acme')) !== before);
+      expect((await fetch(`${acme.issuer}/jwks`)).status).toBe(200);
+    },
+  );
 
   it('is asked for by an unknown name without being remembered', async () => {
     expect(await engines.pool.findTenant('nobody')).toBeUndefined();
