@@ -3,17 +3,19 @@ import type { Adapter } from 'oidc-provider';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { type ArtifactModel, artifactModels, createArtifactsAdapter } from './artifacts_adapter.ts';
 import { type ClientsCache, createClientsAdapter } from './clients_adapter.ts';
+import { createRefreshTokensAdapter, type RotationRules } from './refresh_tokens_adapter.ts';
 
 const known: ReadonlySet<string> = new Set(artifactModels);
 
 /** Throws for a model this version does not know: a new one must be thought about, not stored by accident. */
 export function createAdapter(
   model: string,
-  { tenantId, clients }: { tenantId: TenantId; clients: ClientsCache },
+  { tenantId, clients, rotation }: { tenantId: TenantId; clients: ClientsCache; rotation: RotationRules },
 ): Adapter {
   if (model === 'Client') return createClientsAdapter(clients, tenantId);
   if (!isArtifactModel(model)) throw new Error(`the engine asked for an unknown model: ${model}`);
-  return createArtifactsAdapter(model);
+  const artifacts = createArtifactsAdapter(model);
+  return model === 'RefreshToken' ? createRefreshTokensAdapter(artifacts, rotation) : artifacts;
 }
 
 function isArtifactModel(model: string): model is ArtifactModel {

@@ -52,6 +52,14 @@ const writtenOnce: ReadonlySet<ArtifactModel> = new Set([
   'PushedAuthorizationRequest',
 ]);
 
+/** What a token, or an authorization, of a person begins with. */
+const leadToPerson: ReadonlySet<ArtifactModel> = new Set([
+  'Session',
+  'AuthorizationCode',
+  'RefreshToken',
+  'DeviceCode',
+]);
+
 /** Where a reference taken from the table, instead of the value itself, is accepted: the engine's own continuations. */
 const referenceRoutes: Partial<Record<ArtifactModel, ReadonlySet<string>>> = {
   DeviceCode: new Set(['device_resume', 'code_verification']),
@@ -74,7 +82,9 @@ export function createArtifactsAdapter(model: ArtifactModel): Adapter {
       const unit = currentUnitOfWork();
       const expiresAt = new Date(unit.now.getTime() + (expiresInSeconds ?? longestSeconds) * 1000);
       const artifact = toStored({ model, kind, id, payload, expiresAt });
-      unit.store(artifact, writtenOnce.has(model) && !isReference(id) ? 'insert' : 'upsert');
+      // Whoever rotates the same refresh token makes the same successor.
+      const once = isSuccessor(model) ? 'insert_if_absent' : 'insert';
+      unit.store(artifact, writtenOnce.has(model) && !isReference(id) ? once : 'upsert');
     },
 
     async find(id) {
@@ -84,7 +94,7 @@ export function createArtifactsAdapter(model: ArtifactModel): Adapter {
       } else if (!id.startsWith(prefix)) {
         return undefined;
       }
-      const found = await currentUnitOfWork().find(kind, keyOf(id));
+      const found = await currentUnitOfWork().find(kind, keyOf(id), { withAccount: isAccountNeeded(model) });
       if (found === undefined || (model === 'Interaction' && found.consumedAt !== undefined)) return undefined;
       return toPayload(found, id);
     },
@@ -130,6 +140,16 @@ export async function isFirstUse({
   expiresAt: Date;
 }): Promise<boolean> {
   return currentUnitOfWork().claim('ReplayDetection', hashOf(`${issuer.length}:${issuer}${jti}`), expiresAt);
+}
+
+function isSuccessor(model: ArtifactModel): boolean {
+  return model === 'RefreshToken' && Provider.ctx?.oidc.entities.RotatedRefreshToken !== undefined;
+}
+
+/** Whose person the engine asks for next: one read answers both questions. */
+function isAccountNeeded(model: ArtifactModel): boolean {
+  if (model === 'AccessToken') return Provider.ctx?.oidc.route === 'userinfo';
+  return leadToPerson.has(model);
 }
 
 /** A session ends for good; in every other request that removes one it goes on under a new identifier. */

@@ -17,6 +17,7 @@ export const extraClientMetadata = [
   'poort_audiences',
   'poort_secret_hashes',
   'poort_scopes',
+  'poort_settings',
 ] as const;
 
 export interface ClientsCache {
@@ -96,5 +97,6 @@ function toMetadata(row: ClientRow, enabled: EnabledFeatures): AdapterPayload {
     poort_audiences: [...row.audiences],
     poort_secret_hashes: [...row.secret_hashes],
     poort_scopes: [...row.scopes],
+    poort_settings: row.settings,
   };
 }

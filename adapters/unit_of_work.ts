@@ -18,14 +18,18 @@ import {
   findArtifactByUserCode,
   findSessionByUid,
   type Payload,
+  type Repeatable,
   type StoredArtifact,
 } from '#src/storage/tables/artifacts.ts';
+import { type AccountRow, accountFromJson, readAccount } from '#src/storage/tables/people.ts';
 
 /** A remembered artifact; `idHash` is hexadecimal. */
 export interface Found {
   readonly idHash: string;
   readonly payload: Payload;
   readonly consumedAt: Date | undefined;
+  /** Since then, by the database's clock. */
+  readonly consumedSecondsAgo?: number | undefined;
 }
 
 const current = new AsyncLocalStorage<UnitOfWork>();
@@ -37,6 +41,7 @@ export class UnitOfWork {
   readonly #remembered = new Map<string, Promise<Found | undefined>>();
   /** Keys that the database had when this request looked. */
   readonly #found = new Set<string>();
+  readonly #accounts = new Map<string, Promise<AccountRow | undefined>>();
   #operations: ArtifactOperation[] = [];
   #events: EventRow[] = [];
 
@@ -52,15 +57,26 @@ export class UnitOfWork {
   }
 
   /** What was stored under this value, as this request has changed it. Dead accounts and clients have no artifacts. */
-  find(kind: string, idHash: string): Promise<Found | undefined> {
+  find(kind: string, idHash: string, { withAccount = false } = {}): Promise<Found | undefined> {
     return this.#remember(kind, idHash, async () => {
-      const row = await findArtifact(this.tenant, { kind, idHash: Buffer.from(idHash, 'hex') });
+      const row = await findArtifact(this.tenant, { kind, idHash: Buffer.from(idHash, 'hex'), withAccount });
       if (row === undefined) return undefined;
+      if (row.account !== null) this.#accounts.set(row.account.id, Promise.resolve(accountFromJson(row.account)));
       // The grant came along: the engine asks for it next.
       if (row.grant_hash !== null) this.#learn('Grant', row.grant_hash.toString('hex'), row.grant_payload);
       this.#found.add(`${kind}:${idHash}`);
-      return { idHash, payload: row.payload, consumedAt: row.consumed_at ?? undefined };
+      const consumedAt = row.consumed_at ?? undefined;
+      return { idHash, payload: row.payload, consumedAt, consumedSecondsAgo: row.consumed_seconds ?? undefined };
     });
+  }
+
+  /** A living member of this tenant; read once. */
+  findAccount(accountId: string): Promise<AccountRow | undefined> {
+    const known = this.#accounts.get(accountId);
+    if (known !== undefined) return known;
+    const reading = readAccount(this.tenant, accountId);
+    this.#accounts.set(accountId, reading);
+    return reading;
   }
 
   findSessionByUid(uid: string): Promise<Found | undefined> {
@@ -79,7 +95,7 @@ export class UnitOfWork {
     return { idHash: row.id_hash.toString('hex'), payload: row.payload, consumedAt: row.consumed_at ?? undefined };
   }
 
-  store(artifact: StoredArtifact, how: 'insert' | 'upsert'): void {
+  store(artifact: StoredArtifact, how: 'insert' | 'insert_if_absent' | 'upsert'): void {
     const same = this.#operations.findIndex(
       (operation) =>
         (operation.do === 'upsert' || operation.do === 'update') &&
@@ -100,9 +116,9 @@ export class UnitOfWork {
     if (artifact.kind === 'Session') this.#remembered.delete(`Session by uid:${artifact.session_uid}`);
   }
 
-  /** The commit fails with `LostRace` unless this request is the first and only one to consume it. */
-  consume(kind: string, idHash: string): void {
-    this.#operations.push({ do: 'consume', kind, id: idHash });
+  /** The commit fails with `LostRace` unless this request is the first to consume it, or repeats what the first one did. */
+  consume(kind: string, idHash: string, repeatable?: Repeatable): void {
+    this.#operations.push({ do: 'consume', kind, id: idHash, ...repeatable });
   }
 
   destroy(kind: string, idHash: string): void {
@@ -150,11 +166,36 @@ export class UnitOfWork {
   }
 
   /**
+   * Ends a grant with all that was issued under it. However many requests do so at once, one of them ends it, and only that one
+   * records the event; told twice in one request, it records both events.
+   */
+  endGrant(grantId: string, event: NewEvent): void {
+    const grantHash = hashOf(grantId);
+    const row = eventRow(event, this.origin, this.#clock());
+    const known = this.#operations.find(
+      (operation) => operation.do === 'end_grant' && operation.grant_id === grantHash,
+    );
+    const events = known?.do === 'end_grant' ? [...known.events, row] : [row];
+    this.#operations = this.#operations.filter((operation) => !endsGrant(operation, grantHash));
+    this.#operations.push({ do: 'end_grant', grant_id: grantHash, events });
+    this.#remembered.set(`Grant:${grantHash}`, Promise.resolve(undefined));
+  }
+
+  /** Another event for the one grant that this request ends; without one there is nothing to tell of. */
+  tellWithEndedGrant(event: NewEvent): void {
+    const row = eventRow(event, this.origin, this.#clock());
+    this.#operations = this.#operations.map((operation) =>
+      operation.do === 'end_grant' ? { ...operation, events: [...operation.events, row] } : operation,
+    );
+  }
+
+  /**
    * The engine refused after it had begun: what was to be issued and consumed for it is forgotten, what was to be taken away
    * (a reused token's whole grant) is not. Without this a wish that can't be granted would cost the client its refresh token.
    */
   forgetWhatWasRefused(): void {
-    this.#operations = this.#operations.filter((operation) => operation.do === 'destroy' || operation.do === 'revoke');
+    const kept: readonly ArtifactOperation['do'][] = ['destroy', 'revoke', 'end_grant'];
+    this.#operations = this.#operations.filter((operation) => kept.includes(operation.do));
   }
 
   append(event: NewEvent): void {
@@ -210,6 +251,12 @@ export function currentUnitOfWork(): UnitOfWork {
   const unit = current.getStore();
   if (unit === undefined) throw new Error('an artifact was asked for outside of a unit of work');
   return unit;
+}
+
+/** What `end_grant` does anyway, and would not find to do any more. */
+function endsGrant(operation: ArtifactOperation, grantHash: string): boolean {
+  if (operation.do === 'destroy') return operation.kind === 'Grant' && operation.id === grantHash;
+  return (operation.do === 'revoke' || operation.do === 'end_grant') && operation.grant_id === grantHash;
 }
 
 /** SHA-256, hexadecimal: how the database knows a value. */

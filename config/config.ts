@@ -74,6 +74,8 @@ export interface Config {
         readonly native: number;
         readonly device: number;
       };
+      readonly graceSeconds: number;
+      readonly deviceGraceSeconds: number;
     };
   };
   readonly signIn: {
@@ -271,6 +273,8 @@ function build(
           native: values['lifetimes.refresh_token.absolute_seconds.native'],
           device: values['lifetimes.refresh_token.absolute_seconds.device'],
         },
+        graceSeconds: values['lifetimes.refresh_token.grace_seconds'],
+        deviceGraceSeconds: values['lifetimes.refresh_token.device_grace_seconds'],
       },
     },
     signIn: {
@@ -463,6 +467,8 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'lifetimes.session.absolute_seconds': String(session.absoluteSeconds),
     'lifetimes.refresh_token.idle_seconds': String(refreshToken.idleSeconds),
     'lifetimes.refresh_token.device_idle_seconds': String(refreshToken.deviceIdleSeconds),
+    'lifetimes.refresh_token.grace_seconds': String(refreshToken.graceSeconds),
+    'lifetimes.refresh_token.device_grace_seconds': String(refreshToken.deviceGraceSeconds),
     'lifetimes.refresh_token.absolute_seconds.web': String(refreshToken.absoluteSeconds.web),
     'lifetimes.refresh_token.absolute_seconds.spa': String(refreshToken.absoluteSeconds.spa),
     'lifetimes.refresh_token.absolute_seconds.native': String(refreshToken.absoluteSeconds.native),

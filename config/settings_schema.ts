@@ -5,6 +5,7 @@
  */
 
 import type { z } from 'zod';
+import { MAXIMUM_GRACE_SECONDS } from '#src/domain/rotation.ts';
 import type { SettingsFault } from './faults.ts';
 import {
   hostsOrNetworks,
@@ -200,6 +201,8 @@ export const settingDefinitions = {
     alias: { variable: 'AUTH_REFRESH_TOKEN_TTL_HOURS', unitSeconds: 60 * minuteSeconds },
   },
   'lifetimes.refresh_token.device_idle_seconds': seconds(60, tenYearsInSeconds),
+  'lifetimes.refresh_token.grace_seconds': seconds(0, MAXIMUM_GRACE_SECONDS),
+  'lifetimes.refresh_token.device_grace_seconds': seconds(0, dayInSeconds),
   'lifetimes.refresh_token.absolute_seconds.web': seconds(60, tenYearsInSeconds),
   'lifetimes.refresh_token.absolute_seconds.spa': seconds(60, tenYearsInSeconds),
   'lifetimes.refresh_token.absolute_seconds.native': seconds(60, tenYearsInSeconds),

@@ -15,6 +15,10 @@ export interface RefreshTokenLifetimes {
     readonly native: number;
     readonly device: number;
   };
+  /** How long a token may be repeated after its first use, see rotation.ts. */
+  readonly graceSeconds: number;
+  /** The same for a device, and only until it has used the successor. */
+  readonly deviceGraceSeconds: number;
 }
 
 /**
@@ -27,7 +31,7 @@ export interface RefreshTokenLifetimes {
  */
 export function refreshTokenTtlSeconds(input: {
   readonly clientType: string;
-  readonly lifetimes: RefreshTokenLifetimes;
+  readonly lifetimes: Pick<RefreshTokenLifetimes, 'idleSeconds' | 'deviceIdleSeconds' | 'absoluteSeconds'>;
   readonly chainAgeSeconds: number;
 }): number {
   const { clientType, lifetimes, chainAgeSeconds } = input;
@@ -37,7 +41,12 @@ export function refreshTokenTtlSeconds(input: {
   return Math.max(1, Math.floor(Math.min(idleSeconds, remainingSeconds)));
 }
 
-function absoluteSecondsFor(clientType: string, { absoluteSeconds }: RefreshTokenLifetimes): number {
+/** How long a chain of this type of client may live, however much it is used; of any client when the type is not known. */
+export function absoluteSecondsFor(
+  clientType: string | undefined,
+  { absoluteSeconds }: Pick<RefreshTokenLifetimes, 'absoluteSeconds'>,
+): number {
+  if (clientType === undefined) return Math.max(...Object.values(absoluteSeconds));
   if (clientType === 'web') return absoluteSeconds.web;
   if (clientType === 'native') return absoluteSeconds.native;
   if (clientType === 'device') return absoluteSeconds.device;

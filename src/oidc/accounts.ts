@@ -1,9 +1,9 @@
 /** People as the engine sees them: accounts of one tenant, their claims (OpenID Connect Core 1.0 §5) and what tokens say. */
 import { type Account, errors, type KoaContextWithOIDC } from 'oidc-provider';
+import { currentUnitOfWork } from '#adapters/unit_of_work.ts';
 import { displayName } from '#src/domain/user.ts';
-import type { TenantDatabase } from '#src/storage/database.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
-import { type AccountRow, readAccount } from '#src/storage/tables/people.ts';
+import type { AccountRow } from '#src/storage/tables/people.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 
 /** Which claims a scope opens. */
@@ -21,8 +21,8 @@ interface LoadedAccount extends Account {
 }
 
 /** Undefined for who is no living member of this tenant: the engine then refuses whatever was asked. */
-export async function findAccount(tenant: TenantDatabase, accountId: string): Promise<LoadedAccount | undefined> {
-  const row = await readAccount(tenant, accountId);
+export async function findAccount(accountId: string): Promise<LoadedAccount | undefined> {
+  const row = await currentUnitOfWork().findAccount(accountId);
   if (row === undefined) return undefined;
   return { accountId: row.id, row, claims: async () => claimsOf(row) };
 }

@@ -1,5 +1,7 @@
 /** Who may learn about a token, which APIs a client may ask for, and when a person must be asked something. */
+import type Provider from 'oidc-provider';
 import { type Client, errors, interactionPolicy, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
+import { MAXIMUM_GRACE_SECONDS } from '#src/domain/rotation.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
 
 /** Our own metadata of a client, see adapters/clients_adapter.ts. */
@@ -9,6 +11,9 @@ export interface ClientFacts {
   readonly audiences: readonly string[];
   readonly scopes: readonly string[];
   readonly secretHashes: readonly string[];
+  /** How long its used refresh tokens may be repeated; undefined takes its type's default. */
+  readonly refreshGraceSeconds: number | undefined;
+  readonly refreshRotation: 'always' | 'unless_sender_constrained';
 }
 
 const factsByClient = new WeakMap<Client, ClientFacts>();
@@ -23,9 +28,20 @@ export function factsOf(client: Client): ClientFacts {
     audiences: texts(client['poort_audiences']),
     scopes: texts(client['poort_scopes']),
     secretHashes: texts(client['poort_secret_hashes']),
+    ...rotationFacts(client['poort_settings']),
   };
   factsByClient.set(client, facts);
   return facts;
+}
+
+/** Anything but a setting that was checked when it was registered counts as the strictest. */
+function rotationFacts(settings: unknown): Pick<ClientFacts, 'refreshGraceSeconds' | 'refreshRotation'> {
+  const { refresh_grace_seconds: grace, refresh_rotation: rotation } = (settings ?? {}) as Record<string, unknown>;
+  const known = typeof grace === 'number' && grace >= 0 && grace <= MAXIMUM_GRACE_SECONDS;
+  return {
+    refreshGraceSeconds: grace === undefined ? undefined : known ? grace : 0,
+    refreshRotation: rotation === 'unless_sender_constrained' ? rotation : 'always',
+  };
 }
 
 function texts(value: unknown): readonly string[] {
@@ -92,6 +108,16 @@ export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
   return policy;
 }
 
+/** A grant that lives as long as the longest chain a client of this type may have under it, see `ttl.Grant` in provider.ts. */
+export function newGrant(
+  provider: Provider,
+  { client, accountId }: { client: Client; accountId: string },
+): InstanceType<Provider['Grant']> {
+  const grant = new provider.Grant({ clientId: client.clientId, accountId });
+  // The engine's token models take their client so; the types know it of some only.
+  return Object.assign(grant, { client });
+}
+
 /**
  * The grant this request can rely on. A first-party client needs nobody's consent: its grant comes into being with what it
  * asks for. Everyone else's must have been given by the person, in this session.
@@ -104,7 +130,7 @@ export async function loadExistingGrant(ctx: KoaContextWithOIDC) {
   const known = grantId === undefined ? undefined : await oidc.provider.Grant.find(grantId);
   if (!factsOf(client).firstParty) return known;
 
-  const grant = known ?? new oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  const grant = known ?? newGrant(oidc.provider, { client, accountId: session.accountId });
   const before = JSON.stringify(grant);
   grant.addOIDCScope([...oidc.requestParamOIDCScopes].join(' '));
   if (oidc.requestParamClaims.size > 0) grant.addOIDCClaims([...oidc.requestParamClaims]);

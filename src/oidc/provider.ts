@@ -7,8 +7,11 @@ import Provider, { type Client, type Configuration, errors, type JWK, type KoaCo
 import { createAdapter } from '#adapters/adapter_factory.ts';
 import { isFirstUse, valuePrefixes } from '#adapters/artifacts_adapter.ts';
 import { type ClientsCache, extraClientMetadata } from '#adapters/clients_adapter.ts';
+import { createRefreshChain, type RefreshChain } from '#adapters/refresh_chain.ts';
+import { type RotationRules, successorValue } from '#adapters/refresh_tokens_adapter.ts';
 import type { Config } from '#config/config.ts';
-import { refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
+import { absoluteSecondsFor, refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
+import { graceFor, mustRotate } from '#src/domain/rotation.ts';
 import { publicationOrder } from '#src/domain/signing_key.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
 import type { Clock } from '#src/foundation/clock.ts';
@@ -59,15 +62,24 @@ export function createProvider(
 ): Provider {
   const { config, sealer, pages } = dependencies;
   const { lifetimes } = config;
-  const tenantDatabase = dependencies.database.tenant(tenant.id);
   const apis: ReadonlyMap<string, ApiRow> = new Map(material.apis.map((api) => [api.audience, api]));
   const secure = config.http.publicUrl.startsWith('https:');
   const path = `/t/${tenant.slug}`;
-  const longestChainSeconds = Math.max(...Object.values(lifetimes.refreshToken.absoluteSeconds));
+  const chain = createRefreshChain({
+    keys: sealer.deriveAll(`refresh-rotation:${tenant.id}`),
+    prefix: valuePrefixes.RefreshToken ?? '',
+  });
+  const rotation: RotationRules = {
+    chain,
+    graceOf(client) {
+      const { type, refreshGraceSeconds } = factsOf(client);
+      return graceFor({ clientType: type, graceSeconds: refreshGraceSeconds, lifetimes: lifetimes.refreshToken });
+    },
+  };
   const nowSeconds = (): number => Math.floor(dependencies.clock().getTime() / 1000);
 
   const configuration: Configuration = {
-    adapter: (model: string) => createAdapter(model, { tenantId: tenant.id, clients: dependencies.clients }),
+    adapter: (model: string) => createAdapter(model, { tenantId: tenant.id, clients: dependencies.clients, rotation }),
     jwks: { keys: publicationOrder(material.keys).map((key) => openKey(key, tenant, sealer)) },
     routes: endpointPaths,
 
@@ -127,14 +139,20 @@ export function createProvider(
       userinfo: { enabled: true },
     },
 
-    findAccount: (_ctx, accountId) => findAccount(tenantDatabase, accountId),
+    findAccount: (_ctx, accountId) => findAccount(accountId),
     extraTokenClaims: (ctx, token) =>
       extraTokenClaims(ctx, token, { tenant, api: apis.get([token.aud ?? ''].flat()[0] ?? '') }),
     loadExistingGrant,
     // Tokens outlive the browser's session; an explicit sign-out ends them all (see provider_events.ts).
     expiresWithSession: () => false,
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
-    rotateRefreshToken: true,
+    rotateRefreshToken: (ctx) => {
+      const { RefreshToken, Client: client } = ctx.oidc.entities;
+      return mustRotate({
+        rotation: client === undefined ? 'always' : factsOf(client).refreshRotation,
+        senderConstrained: RefreshToken?.isSenderConstrained() ?? false,
+      });
+    },
     interactions: {
       url: (_ctx, interaction) => `${path}/interaction/${interaction.uid}`,
       policy: createInteractionPolicy(),
@@ -153,8 +171,13 @@ export function createProvider(
       AuthorizationCode: lifetimes.authorizationCodeSeconds,
       PushedAuthorizationRequest: lifetimes.parSeconds,
       Interaction: lifetimes.interactionSeconds,
-      // A grant is never extended by the engine, so it must live as long as any chain under it.
-      Grant: longestChainSeconds,
+      // A grant is never extended by the engine, so it must live as long as any chain that begins under it: the last one can begin
+      // when the session ends.
+      Grant: (_ctx, grant) => {
+        const { client } = grant as { client?: Client }; // see newGrant in policies.ts
+        const { session, refreshToken } = lifetimes;
+        return session.absoluteSeconds + absoluteSecondsFor(client && factsOf(client).type, refreshToken);
+      },
       Session: (_ctx, session) => {
         const age = session.loginTs === undefined ? 0 : nowSeconds() - session.loginTs;
         return Math.max(1, Math.min(lifetimes.session.idleSeconds, lifetimes.session.absoluteSeconds - age));
@@ -187,6 +210,7 @@ export function createProvider(
   for (const model of ['AccessToken', 'ClientCredentials', 'RefreshToken', 'AuthorizationCode'] as const) {
     prefixValues(provider[model].prototype, valuePrefixes[model] ?? '');
   }
+  deriveSuccessors(provider, chain);
   return provider;
 }
 
@@ -219,6 +243,16 @@ function prefixValues(prototype: object, prefix: string): void {
   model.generateTokenId = function generatePrefixedTokenId() {
     const value = generateTokenId.call(this);
     return this.format === 'jwt' ? value : prefix + value;
+  };
+}
+
+/** A refresh token that replaces another is derived from it, see adapters/refresh_chain.ts. */
+function deriveSuccessors(provider: Provider, chain: RefreshChain): void {
+  const model = provider.RefreshToken.prototype as unknown as { generateTokenId(): string };
+  const { generateTokenId } = model;
+  model.generateTokenId = function generateSuccessor() {
+    const rotated = Provider.ctx?.oidc.entities.RotatedRefreshToken;
+    return rotated === undefined ? generateTokenId.call(this) : successorValue(chain, rotated.jti);
   };
 }
 

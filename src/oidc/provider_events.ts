@@ -20,7 +20,11 @@ export interface ProviderEventHooks {
 export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }: ProviderEventHooks): void {
   provider.on('server_error', (ctx, fault) => onFault(fault, ctx));
   provider.on('grant.revoked', (_ctx, grantId) => {
-    currentUnitOfWork().append({ type: 'grant.revoked', outcome: 'success', target: { type: 'grant', id: grantId } });
+    currentUnitOfWork().endGrant(grantId, {
+      type: 'grant.revoked',
+      outcome: 'success',
+      target: { type: 'grant', id: grantId },
+    });
   });
   provider.on('grant.error', (ctx, error) => recordReuse(ctx, error));
 
@@ -100,11 +104,11 @@ function endSession(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
   });
 }
 
-/** RFC 9700 §4.14: the same value twice means that one of two holders stole it. */
+/** RFC 9700 §4.14: the same value twice means that one of two holders stole it. The grant is being ended, and this is why. */
 function recordReuse(ctx: KoaContextWithOIDC, error: Error): void {
   const detail = 'error_detail' in error && typeof error.error_detail === 'string' ? error.error_detail : '';
   if (!/already (used|consumed)$/.test(detail)) return;
-  currentUnitOfWork().append({
+  currentUnitOfWork().tellWithEndedGrant({
     type: 'token.reuse_detected',
     outcome: 'failure',
     reason: detail.replaceAll(' ', '_'),

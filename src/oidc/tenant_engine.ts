@@ -13,6 +13,7 @@ import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { personScopes } from './accounts.ts';
 import type { ApplicationLink } from './engine_pages.ts';
+import { newGrant } from './policies.ts';
 import { applicationOf, createProvider, type EngineDependencies } from './provider.ts';
 import { commitWhatHappens } from './provider_events.ts';
 
@@ -134,7 +135,9 @@ export async function buildTenantEngine(
       return unit.run(async () => {
         const interaction = await details(exchange, uid);
         if (interaction === undefined) return expired(uid);
-        const result = await resultOf(interaction, answer, unit);
+        const client = await provider.Client.find(String(interaction.params['client_id']));
+        if (client === undefined) return expired(uid);
+        const result = await resultOf({ interaction, client }, answer, unit);
         const location = await provider.interactionResult(exchange.request, exchange.response, result, {
           mergeWithLastSubmission: answer.kind !== 'denied',
         });
@@ -179,7 +182,7 @@ export async function buildTenantEngine(
   }
 
   async function resultOf(
-    interaction: Interaction,
+    { interaction, client }: { interaction: Interaction; client: Client },
     answer: InteractionAnswer,
     unit: UnitOfWork,
   ): Promise<InteractionResults> {
@@ -189,7 +192,7 @@ export async function buildTenantEngine(
       case 'denied':
         return { error: 'access_denied', error_description: 'the person refused' };
       case 'consented': {
-        const grant = await grantConsent(interaction);
+        const grant = await grantConsent(interaction, client);
         unit.append(consentGranted(interaction, grant));
         return { consent: { grantId: grant } };
       }
@@ -200,12 +203,11 @@ export async function buildTenantEngine(
     }
   }
 
-  async function grantConsent(interaction: Interaction): Promise<string> {
+  async function grantConsent(interaction: Interaction, client: Client): Promise<string> {
     const accountId = interaction.session?.accountId;
-    const clientId = String(interaction.params['client_id']);
     if (accountId === undefined) throw new Error('consent without an account');
     const known = interaction.grantId === undefined ? undefined : await provider.Grant.find(interaction.grantId);
-    const grant = known ?? new provider.Grant({ accountId, clientId });
+    const grant = known ?? newGrant(provider, { client, accountId });
     const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = consentDetails(interaction);
     if (missingOIDCScope.length > 0) grant.addOIDCScope(missingOIDCScope.join(' '));
     if (missingOIDCClaims.length > 0) grant.addOIDCClaims([...missingOIDCClaims]);

@@ -26,7 +26,7 @@ export interface TenantDatabase {
   /** One round trip on an exclusive connection, durable when it resolves. Rejects with `LostRace` for SQLSTATE PT409. */
   write<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
   /** Like `write`, on a connection that is kept for it: for the few commits that many requests share (group_commit.ts). */
-  writeShared(statement: Statement, values: readonly unknown[]): Promise<void>;
+  writeShared<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
   /** Several statements that happen together or not at all. */
   transaction<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<Result>;
 }
@@ -148,9 +148,10 @@ export function openDatabase(options: DatabaseOptions): Database {
         });
       },
 
-      async writeShared(statement: Statement, values: readonly unknown[]) {
+      async writeShared<Row extends object>(statement: Statement, values: readonly unknown[]) {
         count();
-        await sharedWriters.query({ name: statement.name, text: statement.text, values: [tenantId, ...values] });
+        const query = { name: statement.name, text: statement.text, values: [tenantId, ...values] };
+        return (await sharedWriters.query<Row>(query)).rows;
       },
 
       transaction: (work) =>

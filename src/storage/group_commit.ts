@@ -1,12 +1,17 @@
 /**
- * Changes that cannot lose a race (new tokens, events) of requests that are served at the same moment, committed together: one
- * round trip, one transaction and one wait for the disk for all of them. What gathers in one turn of the event loop, or while a
+ * Changes of requests that are served at the same moment, committed together: one round trip, one transaction and one wait for the disk for all of them. What gathers in one turn of the event loop, or while a
  * commit is on its way, goes together; nobody waits by the clock. Measured: docs/performance.md.
  */
 import type { TenantDatabase } from './database.ts';
 
-/** Commits the changes of several requests as one transaction. */
-export type CommitTogether<Change> = (tenant: TenantDatabase, changes: readonly Change[]) => Promise<void>;
+/**
+ * Commits the changes of several requests as one transaction. Answers with the refusals, at the positions of the changes that were
+ * refused: nothing of those was written. Rejects when nothing at all was.
+ */
+export type CommitTogether<Change> = (
+  tenant: TenantDatabase,
+  changes: readonly Change[],
+) => Promise<readonly (Error | undefined)[]>;
 
 export interface GroupCommit<Change> {
   /** Durable when it resolves. Rejects when these changes themselves could not be committed, whatever became of the others. */
@@ -55,11 +60,15 @@ export function createGroupCommit<Change>(commitTogether: CommitTogether<Change>
     if (group.length === 0) return;
     queue.underway += 1;
     try {
-      await commitTogether(
+      const refusals = await commitTogether(
         tenant,
         group.map(({ change }) => change),
       );
-      for (const { resolve } of group) resolve();
+      for (const [position, { resolve, reject }] of group.entries()) {
+        const refusal = refusals[position];
+        if (refusal === undefined) resolve();
+        else reject(refusal);
+      }
     } catch (fault) {
       // One bad row must not take the others with it: each is tried alone, and only its own request fails.
       if (group.length === 1) group[0]?.reject(fault);
@@ -71,7 +80,10 @@ export function createGroupCommit<Change>(commitTogether: CommitTogether<Change>
   }
 
   async function sendAlone(tenant: TenantDatabase, { change, resolve, reject }: Waiting<Change>): Promise<void> {
-    await commitTogether(tenant, [change]).then(resolve, reject);
+    await commitTogether(tenant, [change]).then(
+      ([refusal]) => (refusal === undefined ? resolve() : reject(refusal)),
+      reject,
+    );
   }
 
   return {

@@ -63,6 +63,8 @@ describe('settings of a machine where nothing was set', () => {
         idleSeconds: 7 * day,
         deviceIdleSeconds: 90 * day,
         absoluteSeconds: { web: 90 * day, spa: 30 * day, native: 180 * day, device: 5 * 365 * day },
+        graceSeconds: 10,
+        deviceGraceSeconds: day,
       },
     });
     expect(signIn).toEqual({

@@ -23,6 +23,39 @@ const calls: Readonly<Record<string, readonly string[]>> = {
     `select * from artifacts_find('${acme}', array['AccessToken'], array[${hash('1-7')}])`,
     `select * from artifacts_find('${acme}', array['Session', 'Grant'], array[${hash('1-8')}, ${hash('1-9')}])`,
   ],
+  artifact_consume: [
+    `select artifact_consume('${acme}', now(), 'RefreshToken', ${hash('1-6')}, 10, ${hash('1-10')}, true)`,
+    `select artifact_consume('${acme}', now(), 'RefreshToken', ${hash('1-6')}, 10, ${hash('1-10')}, true)`,
+  ],
+  artifacts_commit_together: [
+    `select artifacts_commit_together('${acme}', now(), '${JSON.stringify([
+      {
+        position: 0,
+        kind: 'RefreshToken',
+        id: '00'.repeat(32),
+        grace_seconds: 10,
+        successor: '11'.repeat(32),
+        while_unused: true,
+      },
+    ])}', '${JSON.stringify([
+      {
+        position: 1,
+        kind: 'AccessToken',
+        id: '22'.repeat(32),
+        payload: {},
+        grant_id: '33'.repeat(32),
+        expires_at: '2040-01-01',
+      },
+    ])}', '${JSON.stringify([
+      { position: 1, kind: 'RefreshToken', id: '44'.repeat(32), payload: {}, expires_at: '2040-01-01' },
+    ])}', null)`,
+  ],
+  artifacts_read: [
+    `select * from artifacts_read('${acme}', array['RefreshToken', 'Grant'], array[${hash('1-6')}, ${hash('1-9')}], array[true, false])`,
+  ],
+  // Looks nothing up yet.
+  backchannel_logout_enqueue: [],
+  grant_end: [`select grant_end('${acme}', ${hash('1-9')}, null)`],
   artifact_find_by_user_code: [`select * from artifact_find_by_user_code('${acme}', ${hash('user code 1-7')})`],
   artifact_is_alive: [`select artifact_is_alive('${acme}', '${person}', 'client-7')`],
   artifacts_commit: [
@@ -52,6 +85,7 @@ const calls: Readonly<Record<string, readonly string[]>> = {
     );
     return `select artifacts_commit('${acme}', now(), '${JSON.stringify(filled)}', null)`;
   }),
+  client_find: [`select * from client_find('${acme}', 'client-7')`],
   client_read: [`select * from client_read('${acme}', 'client-7')`],
   effective_roles: [`select * from effective_roles('${acme}', '${person}')`],
   events_append: [

@@ -41,3 +41,12 @@ export function readEvents(
     [tenantId, types],
   );
 }
+
+/** As if every value that was used had been used so much earlier: the grace of a refresh token is told by the database's clock. */
+export async function ageUsedValues(database: TestDatabase, seconds: number): Promise<void> {
+  await queryAsSuperuser(
+    database,
+    'update artifacts set consumed_at = consumed_at - make_interval(secs => $1) where consumed_at is not null',
+    [seconds],
+  );
+}

@@ -1,23 +1,36 @@
 /** The table `artifacts`: what the engine keeps. Rows are asked for by hash and changed by `artifacts_commit` only. */
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { UserId } from '#src/domain/user.ts';
-import type { TenantDatabase, Transaction } from '../database.ts';
+import { LostRace, type TenantDatabase, type Transaction } from '../database.ts';
 import { appendEvents, type EventRow } from '../event_log.ts';
 import { createGroupCommit } from '../group_commit.ts';
 import { createReadTogether } from '../read_together.ts';
+import type { AccountJson } from './people.ts';
 
 export type Payload = Readonly<Record<string, unknown>>;
 
 export interface ArtifactRow {
   readonly payload: Payload;
   readonly consumed_at: Date | null;
+  /** Since it was consumed, by the database's clock. */
+  readonly consumed_seconds: number | null;
   readonly grant_hash: Buffer | null;
   readonly grant_payload: Payload | null;
+  /** Of the person it belongs to, when it was asked for. */
+  readonly account: AccountJson | null;
 }
 
-/** One change; hashes are hexadecimal, instants ISO 8601. See `artifacts_commit` in migrations/0005 for what each does. */
+/** How a value may be used up more than once: the same request again, soon, for the same successor. */
+export interface Repeatable {
+  readonly grace_seconds: number;
+  readonly successor: string;
+  /** Only until the successor has been used itself. */
+  readonly while_unused: boolean;
+}
+
+/** One change; hashes are hexadecimal, instants ISO 8601. See `artifacts_commit` in migrations/0009 for what each does. */
 export type ArtifactOperation =
-  | ({ readonly do: 'insert' | 'upsert' | 'update' } & StoredArtifact)
+  | ({ readonly do: 'insert' | 'insert_if_absent' | 'upsert' | 'update' } & StoredArtifact)
   | {
       readonly do: 'unique';
       readonly kind: string;
@@ -25,7 +38,8 @@ export type ArtifactOperation =
       readonly payload: Payload;
       readonly expires_at: string;
     }
-  | { readonly do: 'consume' | 'destroy' | 'take'; readonly kind: string; readonly id: string }
+  | ({ readonly do: 'consume'; readonly kind: string; readonly id: string } & Partial<Repeatable>)
+  | { readonly do: 'destroy' | 'take'; readonly kind: string; readonly id: string }
   | {
       readonly do: 'tombstone';
       readonly kind: string;
@@ -34,7 +48,9 @@ export type ArtifactOperation =
       /** Whether it must still have been open. */
       readonly required: boolean;
     }
-  | { readonly do: 'revoke'; readonly kind: string | undefined; readonly grant_id: string };
+  | { readonly do: 'revoke'; readonly kind: string | undefined; readonly grant_id: string }
+  /** The events are recorded by the one who ends it. */
+  | { readonly do: 'end_grant'; readonly grant_id: string; readonly events: readonly EventRow[] };
 
 export interface StoredArtifact {
   readonly kind: string;
@@ -48,25 +64,32 @@ export interface StoredArtifact {
   readonly expires_at: string;
 }
 
-const find = { name: 'artifacts_find', text: 'select * from artifacts_find($1, $2, $3)' } as const;
+const read = { name: 'artifacts_read', text: 'select * from artifacts_read($1, $2, $3, $4)' } as const;
 const findByUid = { name: 'session_find_by_uid', text: 'select * from session_find_by_uid($1, $2)' } as const;
 const findByUserCode = {
   name: 'artifact_find_by_user_code',
   text: 'select * from artifact_find_by_user_code($1, $2)',
 } as const;
 const commit = { name: 'artifacts_commit', text: 'select artifacts_commit($1, $2, $3, $4)' } as const;
+const commitTogether = {
+  name: 'artifacts_commit_together',
+  text: 'select artifacts_commit_together($1, $2, $3, $4, $5, $6) as lost',
+} as const;
 const tombstone = { name: 'interaction_tombstone', text: 'select * from interaction_tombstone($1, $2)' } as const;
 
 export interface ArtifactKey {
   readonly kind: string;
   readonly idHash: Buffer;
+  /** Whether the person behind it will be asked for next. */
+  readonly withAccount: boolean;
 }
 
 /** Undefined for what is not there and for what belongs to a dead account or client. */
 export const findArtifact = createReadTogether<ArtifactKey, ArtifactRow>(async (tenant, keys) => {
   const kinds = keys.map(({ kind }) => kind);
   const hashes = keys.map(({ idHash }) => idHash);
-  const rows = await tenant.read<ArtifactRow & { ordinal: number }>(find, [kinds, hashes]);
+  const withAccount = keys.map((key) => key.withAccount);
+  const rows = await tenant.read<ArtifactRow & { ordinal: number }>(read, [kinds, hashes, withAccount]);
   const found: (ArtifactRow | undefined)[] = keys.map(() => undefined);
   for (const row of rows) found[row.ordinal - 1] = row;
   return found;
@@ -98,24 +121,56 @@ export interface ArtifactChanges {
   readonly now: Date;
 }
 
-const together = createGroupCommit<ArtifactChanges>((tenant, changes) => {
-  const operations = changes.flatMap((change) => change.operations);
-  const events = changes.flatMap((change) => change.events);
+const together = createGroupCommit<ArtifactChanges>(async (tenant, changes) => {
   // A structured token leaves nothing behind but its event.
-  if (operations.length === 0) return tenant.writeShared(appendEvents, [JSON.stringify(events)]);
+  if (changes.every(({ operations }) => operations.length === 0)) {
+    await tenant.writeShared(appendEvents, [JSON.stringify(changes.flatMap(({ events }) => events))]);
+    return [];
+  }
+  const consumptions: ({ position: number } & Consumption)[] = [];
+  const rows: object[] = [];
+  const successors: object[] = [];
+  const events: object[] = [];
+  for (const [position, change] of changes.entries()) {
+    for (const operation of change.operations) {
+      if (operation.do === 'consume') consumptions.push({ position, ...operation });
+      else (operation.do === 'insert' ? rows : successors).push({ position, ...operation });
+    }
+    for (const event of change.events) events.push({ position, ...event });
+  }
+  // Two transactions that use up the same values must not wait for each other.
+  consumptions.sort((one, other) => (one.id < other.id ? -1 : 1));
   const now = new Date(Math.max(...changes.map((change) => change.now.getTime())));
-  return tenant.writeShared(commit, valuesOf({ operations, events, now }));
+  const [answer] = await tenant.writeShared<{ lost: readonly number[] }>(commitTogether, [
+    now,
+    JSON.stringify(consumptions),
+    ...[rows, successors, events].map((list) => (list.length === 0 ? null : JSON.stringify(list))),
+  ]);
+  const refusals: LostRace[] = [];
+  for (const position of answer?.lost ?? []) {
+    const kind = consumptions.find((consumption) => consumption.position === position)?.kind;
+    refusals[position] = new LostRace(kind ?? 'value', undefined);
+  }
+  return refusals;
 });
+
+type Consumption = Extract<ArtifactOperation, { readonly do: 'consume' }>;
 
 /** All of it or nothing, durable when it resolves. Rejects with `LostRace` when a single-use value was already used. */
 export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactChanges): Promise<void> {
-  // New rows meet nobody: they need not be alone in their transaction.
-  if (changes.operations.every((operation) => operation.do === 'insert')) return together.commit(tenant, changes);
-  await tenant.write(commit, valuesOf(changes));
+  if (canGoTogether(changes.operations)) return together.commit(tenant, changes);
+  const { operations, events, now } = changes;
+  await tenant.write(commit, [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)]);
 }
 
-function valuesOf({ operations, events, now }: ArtifactChanges): readonly unknown[] {
-  return [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)];
+/** New rows meet nobody, and one conditional use can be refused without the others': such changes need not be alone. */
+function canGoTogether(operations: readonly ArtifactOperation[]): boolean {
+  let consumptions = 0;
+  for (const operation of operations) {
+    if (operation.do === 'consume') consumptions += 1;
+    else if (operation.do !== 'insert' && operation.do !== 'insert_if_absent') return false;
+  }
+  return consumptions <= 1;
 }
 
 /** Ends every session, grant and token of one member: what was taken away must not come back when they are let in again. */

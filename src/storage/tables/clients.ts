@@ -16,6 +16,8 @@ export interface ClientRow {
   readonly audiences: readonly string[];
   readonly token_endpoint_auth_method: TokenEndpointAuthMethod;
   readonly jwks: { readonly keys: readonly Record<string, unknown>[] } | null;
+  /** What it registered beyond the columns. */
+  readonly settings: Readonly<Record<string, unknown>>;
   /** SHA-256, hexadecimal. */
   readonly secret_hashes: readonly string[];
 }
@@ -36,11 +38,11 @@ export interface ClientListRow {
   readonly created_at: Date;
 }
 
-const clientRead = { name: 'client_read', text: 'select * from client_read($1, $2)' } as const;
+const clientFind = { name: 'client_find', text: 'select * from client_find($1, $2)' } as const;
 
 /** Undefined when there is no such client in this tenant or it is disabled. */
 export async function readClient(tenant: TenantDatabase, clientId: string): Promise<ClientRow | undefined> {
-  return (await tenant.read<ClientRow>(clientRead, [clientId]))[0];
+  return (await tenant.read<ClientRow>(clientFind, [clientId]))[0];
 }
 
 export interface NewClientRow {

@@ -19,6 +19,9 @@ export interface AccountRow {
   readonly permissions: readonly string[];
 }
 
+/** The same as it comes inside another row. */
+export type AccountJson = Omit<AccountRow, 'updated_at'> & { readonly updated_at: string };
+
 export interface SignInCandidateRow {
   readonly id: UserId;
   readonly password_hash: string | null;
@@ -47,6 +50,10 @@ const signInCandidate = { name: 'sign_in_candidate', text: 'select * from sign_i
 /** Undefined when the person or the membership is gone or disabled. */
 export async function readAccount(tenant: TenantDatabase, userId: string): Promise<AccountRow | undefined> {
   return (await tenant.read<AccountRow>(accountRead, [userId]))[0];
+}
+
+export function accountFromJson(account: AccountJson): AccountRow {
+  return { ...account, updated_at: new Date(account.updated_at) };
 }
 
 export async function readSignInCandidate(

@@ -1,0 +1,81 @@
+/**
+ * The engine's storage port for refresh tokens: what every artifact has, and the linear, repeatable rotation (docs/decisions/0019).
+ * The engine asks whether a token was used and ends the grant when it was; a retry within the grace is therefore shown to it as
+ * unused, and what it then writes is what the first use has written already.
+ */
+import { type Adapter, type Client, Provider } from 'oidc-provider';
+import { type Grace, judgePresentation } from '#src/domain/rotation.ts';
+import type { RefreshChain } from './refresh_chain.ts';
+import { currentUnitOfWork, hashOf, type UnitOfWork } from './unit_of_work.ts';
+
+export interface RotationRules {
+  readonly chain: RefreshChain;
+  readonly graceOf: (client: Client) => Grace;
+}
+
+/** The newest member of the chain, for requests that repeat an older one. */
+const repetitions = new WeakMap<UnitOfWork, string>();
+
+export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf }: RotationRules): Adapter {
+  /** Undefined for a token that is not a retry of the client it belongs to. */
+  async function findRepetition(value: string, clientId: string | undefined): Promise<string | undefined> {
+    const client = refreshingClient();
+    if (client === undefined || client.clientId !== clientId) return undefined;
+    const unit = currentUnitOfWork();
+    const [presented, successor] = await Promise.all([
+      unit.find('RefreshToken', hashOf(value)),
+      chain.findSuccessor(unit, value),
+    ]);
+    const token = {
+      usedSecondsAgo: presented?.consumedSecondsAgo,
+      successorUsed: successor?.found.consumedAt !== undefined,
+    };
+    if (judgePresentation(token, graceOf(client)) !== 'retry') return undefined;
+    const newest = await chain.findNewest(unit, value);
+    return newest?.value;
+  }
+
+  return {
+    ...artifacts,
+
+    async find(value) {
+      const payload = await artifacts.find(value);
+      if (payload === undefined || payload.consumed === undefined) return payload ?? undefined;
+      const newest = await findRepetition(value, payload.clientId);
+      if (newest === undefined) return payload;
+      repetitions.set(currentUnitOfWork(), newest);
+      const { consumed: _used, ...unused } = payload;
+      return unused;
+    },
+
+    async consume(value) {
+      const unit = currentUnitOfWork();
+      if (repetitions.has(unit)) return;
+      const client = refreshingClient();
+      const { seconds, whileSuccessorIsUnused } =
+        client === undefined ? { seconds: 0, whileSuccessorIsUnused: false } : graceOf(client);
+      unit.consume('RefreshToken', hashOf(value), {
+        grace_seconds: seconds,
+        successor: hashOf(chain.successorOf(value)),
+        while_unused: whileSuccessorIsUnused,
+      });
+    },
+
+    async upsert(value, payload, expiresInSeconds) {
+      // It is kept already, and may have been used since.
+      if (repetitions.get(currentUnitOfWork()) === value) return;
+      await artifacts.upsert(value, payload, expiresInSeconds);
+    },
+  };
+}
+
+/** The value of the token that replaces `rotated`, in this request. */
+export function successorValue(chain: RefreshChain, rotated: string): string {
+  return repetitions.get(currentUnitOfWork()) ?? chain.successorOf(rotated);
+}
+
+/** Only where a token is refreshed may it be repeated: asked about or revoked, a used one is a used one. */
+function refreshingClient(): Client | undefined {
+  const oidc = Provider.ctx?.oidc;
+  return oidc?.route === 'token' && oidc.params?.['grant_type'] === 'refresh_token' ? oidc.client : undefined;
+}

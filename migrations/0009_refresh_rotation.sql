@@ -1,0 +1,253 @@
+-- Why: a refresh token rotates in one line and can be repeated (docs/decisions/0019). Its successor is derived from it, so two
+-- servers that rotate the same token make the same row; whoever comes second within the grace finds the work done. How long ago a
+-- token was used is told by the database's clock: those of the servers may differ. When a token is used beyond its grace, the whole
+-- grant dies, and what tells of it is written by the one request that ended it.
+--
+-- The functions that were replaced stay for servers of the version before; a later migration drops them.
+
+-- What a client registered beyond the columns; src/domain/client_settings.ts owns what may stand in it.
+alter table clients add column settings jsonb not null default '{}' check (jsonb_typeof(settings) = 'object');
+
+create function client_find(p_tenant_id uuid, p_client_id text)
+returns table (client_id text, name text, type text, first_party boolean, redirect_uris text[],
+               post_logout_redirect_uris text[], backchannel_logout_uri text, scopes text[], audiences text[],
+               token_endpoint_auth_method text, jwks jsonb, settings jsonb, secret_hashes text[])
+language plpgsql security invoker as $$
+begin
+  perform set_config('app.tenant_id', p_tenant_id::text, true);
+  return query
+    select c.client_id, c.name, c.type, c.first_party, c.redirect_uris, c.post_logout_redirect_uris, c.backchannel_logout_uri,
+           c.scopes, c.audiences, c.token_endpoint_auth_method, c.jwks, c.settings,
+           array(select encode(s.secret_hash, 'hex') from client_secrets s
+                  where s.tenant_id = p_tenant_id and s.client_id = c.client_id order by s.slot)
+      from clients c
+     where c.tenant_id = p_tenant_id and c.client_id = p_client_id and c.status = 'active';
+end $$;
+grant execute on function client_find(uuid, text) to poort_app;
+
+-- One read answers for the artifact, its grant and, where it will be asked for next, its account; and for all artifacts that are
+-- asked for at the same moment.
+create function artifacts_read(p_tenant_id uuid, p_kinds text[], p_id_hashes bytea[], p_with_account boolean[])
+returns table (ordinal integer, payload json, consumed_at timestamptz, consumed_seconds double precision,
+               grant_hash bytea, grant_payload json, account json)
+language plpgsql security invoker as $$
+begin
+  perform set_config('app.tenant_id', p_tenant_id::text, true);
+  for i in 1 .. cardinality(p_kinds) loop
+    return query
+      select i, a.payload, a.consumed_at, extract(epoch from clock_timestamp() - a.consumed_at)::double precision, a.grant_hash,
+             (select g.payload from artifacts g
+               where g.tenant_id = p_tenant_id and g.kind = 'Grant' and g.id_hash = a.grant_hash),
+             case when p_with_account[i] and a.account_id is not null
+                  then (select row_to_json(r) from account_read(p_tenant_id, a.account_id) r) end
+        from artifacts a
+       where a.tenant_id = p_tenant_id and a.kind = p_kinds[i] and a.id_hash = p_id_hashes[i]
+         and (a.account_id is null
+              or (    (select m.status = 'active' from memberships m where m.tenant_id = p_tenant_id and m.user_id = a.account_id)
+                  and (select u.status = 'active' from users u where u.id = a.account_id)))
+         and (a.client_id is null
+              or (select c.status = 'active' from clients c where c.tenant_id = p_tenant_id and c.client_id = a.client_id));
+  end loop;
+end $$;
+grant execute on function artifacts_read(uuid, text[], bytea[], boolean[]) to poort_app;
+
+-- Uses a single-use value up: true for the first who asks. With a grace, true also for who asks for the same again soon enough;
+-- with `p_while_unused`, only until the successor has been used itself.
+create function artifact_consume(p_tenant_id uuid, p_now timestamptz, p_kind text, p_id_hash bytea, p_grace_seconds integer,
+                                 p_successor_hash bytea, p_while_unused boolean) returns boolean
+language plpgsql security invoker as $$
+begin
+  -- What was used is kept to be recognised, but a device that is paired for years must not leave years of it.
+  update artifacts set consumed_at = clock_timestamp(), expires_at = least(expires_at, p_now + interval '30 days')
+   where tenant_id = p_tenant_id and kind = p_kind and id_hash = p_id_hash and consumed_at is null and expires_at > p_now;
+  if found then
+    return true;
+  end if;
+  if coalesce(p_grace_seconds, 0) = 0 then
+    return false;
+  end if;
+  return coalesce((select a.consumed_at > clock_timestamp() - make_interval(secs => p_grace_seconds) from artifacts a
+                    where a.tenant_id = p_tenant_id and a.kind = p_kind and a.id_hash = p_id_hash), false)
+     and (not coalesce(p_while_unused, false)
+          or coalesce((select s.consumed_at is null from artifacts s
+                        where s.tenant_id = p_tenant_id and s.kind = p_kind and s.id_hash = p_successor_hash), false));
+end $$;
+grant execute on function artifact_consume(uuid, timestamptz, text, bytea, integer, bytea, boolean) to poort_app;
+
+-- Tells the applications that are to hear of it that a grant ended. Nobody is told yet.
+create function backchannel_logout_enqueue(p_tenant_id uuid, p_client_id text, p_account_id uuid, p_sid text) returns void
+language plpgsql security invoker as $$
+begin
+  return;
+end $$;
+grant execute on function backchannel_logout_enqueue(uuid, text, uuid, text) to poort_app;
+
+-- Ends a grant and all that was issued under it. True for the one who ended it: what tells of it is written then, and only then.
+create function grant_end(p_tenant_id uuid, p_grant_hash bytea, p_events json) returns boolean
+language plpgsql security invoker as $$
+declare
+  ended  record;
+  gone   text[];
+  ended_sid text;
+begin
+  delete from artifacts where tenant_id = p_tenant_id and kind = 'Grant' and id_hash = p_grant_hash
+    returning client_id, account_id into ended;
+  if not found then
+    return false;
+  end if;
+  with deleted as (
+    delete from artifacts where tenant_id = p_tenant_id and grant_hash = p_grant_hash returning payload ->> 'sid' as sid)
+  select array_agg(distinct d.sid) filter (where d.sid is not null) into gone from deleted d;
+  if p_events is not null then
+    perform events_append(p_tenant_id, p_events);
+  end if;
+  foreach ended_sid in array coalesce(gone, '{}') loop
+    perform backchannel_logout_enqueue(p_tenant_id, ended.client_id, ended.account_id, ended_sid);
+  end loop;
+  return true;
+end $$;
+grant execute on function grant_end(uuid, bytea, json) to poort_app;
+
+-- As in 0005, with `consume` in its grace, `insert_if_absent` for successors, and `end_grant`.
+create or replace function artifacts_commit(p_tenant_id uuid, p_now timestamptz, p_operations json, p_events json) returns void
+language plpgsql security invoker as $$
+declare
+  o record;
+begin
+  perform set_config('app.tenant_id', p_tenant_id::text, true);
+  for o in
+    select * from json_to_recordset(p_operations) as x (
+      "do" text, kind text, id text, payload json, account_id uuid, client_id text, grant_id text, session_uid text,
+      user_code text, expires_at timestamptz, required boolean, grace_seconds integer, successor text, while_unused boolean,
+      events json)
+  loop
+    case o."do"
+      when 'insert' then
+        insert into artifacts (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid,
+                               user_code_hash, created_at, expires_at)
+        values (p_tenant_id, o.kind, decode(o.id, 'hex'), o.payload, o.account_id, o.client_id, decode(o.grant_id, 'hex'),
+                o.session_uid, decode(o.user_code, 'hex'), p_now, o.expires_at);
+      -- A successor: whoever derives it makes the same row.
+      when 'insert_if_absent' then
+        insert into artifacts (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid,
+                               user_code_hash, created_at, expires_at)
+        values (p_tenant_id, o.kind, decode(o.id, 'hex'), o.payload, o.account_id, o.client_id, decode(o.grant_id, 'hex'),
+                o.session_uid, decode(o.user_code, 'hex'), p_now, o.expires_at)
+        on conflict (tenant_id, kind, id_hash) do nothing;
+      when 'upsert' then
+        -- First as what it nearly always is: `insert … on conflict` also waits at the other unique indexes, and two requests of
+        -- one session deadlocked there.
+        update artifacts set payload = o.payload, account_id = o.account_id, client_id = o.client_id,
+               grant_hash = decode(o.grant_id, 'hex'), session_uid = o.session_uid,
+               user_code_hash = decode(o.user_code, 'hex'), expires_at = o.expires_at
+         where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex');
+        if not found then
+          insert into artifacts as a (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid,
+                                 user_code_hash, created_at, expires_at)
+          values (p_tenant_id, o.kind, decode(o.id, 'hex'), o.payload, o.account_id, o.client_id, decode(o.grant_id, 'hex'),
+                  o.session_uid, decode(o.user_code, 'hex'), p_now, o.expires_at)
+          on conflict (tenant_id, kind, id_hash) do update
+            set payload = excluded.payload, account_id = excluded.account_id, client_id = excluded.client_id,
+                grant_hash = excluded.grant_hash, session_uid = excluded.session_uid,
+                user_code_hash = excluded.user_code_hash, expires_at = excluded.expires_at;
+        end if;
+      -- What this request has found must still be there: a sign-out in between must not be undone by it.
+      when 'update' then
+        update artifacts set payload = o.payload, account_id = o.account_id, client_id = o.client_id,
+               grant_hash = decode(o.grant_id, 'hex'), session_uid = o.session_uid,
+               user_code_hash = decode(o.user_code, 'hex'), expires_at = o.expires_at
+         where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex') and consumed_at is null;
+        if not found then
+          raise exception 'gone' using errcode = 'PT409', detail = o.kind;
+        end if;
+      when 'take' then
+        delete from artifacts where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex');
+        if not found then
+          raise exception 'gone' using errcode = 'PT409', detail = o.kind;
+        end if;
+      when 'consume' then
+        if not artifact_consume(p_tenant_id, p_now, o.kind, decode(o.id, 'hex'), o.grace_seconds, decode(o.successor, 'hex'),
+                                o.while_unused) then
+          raise exception 'already consumed' using errcode = 'PT409', detail = o.kind;
+        end if;
+      when 'unique' then
+        insert into artifacts (tenant_id, kind, id_hash, payload, created_at, expires_at)
+        values (p_tenant_id, o.kind, decode(o.id, 'hex'), o.payload, p_now, o.expires_at)
+        on conflict (tenant_id, kind, id_hash) do nothing;
+        if not found then
+          raise exception 'seen before' using errcode = 'PT409', detail = o.kind;
+        end if;
+      when 'destroy' then
+        delete from artifacts where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex');
+      -- What is left of a finished interaction for a day: enough for the page "this sign-in has expired" to lead back.
+      when 'tombstone' then
+        update artifacts set payload = '{}', account_id = null, session_uid = null, consumed_at = p_now, expires_at = o.expires_at
+         where tenant_id = p_tenant_id and kind = o.kind and id_hash = decode(o.id, 'hex') and consumed_at is null;
+        -- One answer ends it: a second one, however parallel, finds it over.
+        if not found and o.required then
+          raise exception 'already answered' using errcode = 'PT409', detail = o.kind;
+        end if;
+      when 'revoke' then
+        delete from artifacts
+         where tenant_id = p_tenant_id and grant_hash = decode(o.grant_id, 'hex') and (o.kind is null or kind = o.kind);
+      when 'end_grant' then
+        perform grant_end(p_tenant_id, decode(o.grant_id, 'hex'), o.events);
+    end case;
+  end loop;
+  if p_events is not null then
+    perform events_append(p_tenant_id, p_events);
+  end if;
+end $$;
+
+-- What many requests at once changed, in one transaction. Each request may use up one value (`p_consumptions`) and adds rows and
+-- events, marked with its position; when its value was already used, nothing of it is written, and the others go on. Returns the
+-- positions of those. The caller gives the consumptions in one order, so that two such transactions cannot wait for each other.
+-- A successor (`p_successors`) may be there already: whoever rotates the same token makes the same one.
+create function artifacts_commit_together(p_tenant_id uuid, p_now timestamptz, p_consumptions json, p_rows json, p_successors json,
+                                          p_events json)
+returns integer[]
+language plpgsql security invoker as $$
+declare
+  c    record;
+  lost integer[] := '{}';
+begin
+  perform set_config('app.tenant_id', p_tenant_id::text, true);
+  for c in
+    select * from json_to_recordset(p_consumptions) as x (
+      "position" integer, kind text, id text, grace_seconds integer, successor text, while_unused boolean)
+  loop
+    if not artifact_consume(p_tenant_id, p_now, c.kind, decode(c.id, 'hex'), c.grace_seconds, decode(c.successor, 'hex'),
+                            c.while_unused) then
+      lost := lost || c."position";
+    end if;
+  end loop;
+  if p_rows is not null then
+    insert into artifacts (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid,
+                           user_code_hash, created_at, expires_at)
+    select p_tenant_id, r.kind, decode(r.id, 'hex'), r.payload, r.account_id, r.client_id, decode(r.grant_id, 'hex'),
+           r.session_uid, decode(r.user_code, 'hex'), p_now, r.expires_at
+      from json_to_recordset(p_rows) as r ("position" integer, kind text, id text, payload json, account_id uuid, client_id text,
+           grant_id text, session_uid text, user_code text, expires_at timestamptz)
+     where r."position" <> all (lost);
+  end if;
+  if p_successors is not null then
+    insert into artifacts (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid,
+                           user_code_hash, created_at, expires_at)
+    select p_tenant_id, r.kind, decode(r.id, 'hex'), r.payload, r.account_id, r.client_id, decode(r.grant_id, 'hex'),
+           r.session_uid, decode(r.user_code, 'hex'), p_now, r.expires_at
+      from json_to_recordset(p_successors) as r ("position" integer, kind text, id text, payload json, account_id uuid,
+           client_id text, grant_id text, session_uid text, user_code text, expires_at timestamptz)
+     where r."position" <> all (lost)
+    on conflict (tenant_id, kind, id_hash) do nothing;
+  end if;
+  if p_events is not null then
+    if lost <> '{}' then
+      p_events := (select json_agg(e) from json_array_elements(p_events) e where (e ->> 'position')::integer <> all (lost));
+    end if;
+    if p_events is not null then
+      perform events_append(p_tenant_id, p_events);
+    end if;
+  end if;
+  return lost;
+end $$;
+grant execute on function artifacts_commit_together(uuid, timestamptz, json, json, json, json) to poort_app;
