@@ -17,8 +17,11 @@ export interface RotationRules {
 const repetitions = new WeakMap<UnitOfWork, string>();
 
 export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf }: RotationRules): Adapter {
-  /** Undefined for a token that is not a retry of the client it belongs to. */
-  async function findRepetition(value: string, clientId: string | undefined): Promise<string | undefined> {
+  /** Whether a used token is asked for again by the client it belongs to, soon enough; then with the newest of its chain. */
+  async function findRepetition(
+    value: string,
+    clientId: string | undefined,
+  ): Promise<{ readonly newest: string | undefined } | undefined> {
     const client = refreshingClient();
     if (client === undefined || client.clientId !== clientId) return undefined;
     const unit = currentUnitOfWork();
@@ -31,8 +34,7 @@ export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf 
       successorUsed: successor?.found.consumedAt !== undefined,
     };
     if (judgePresentation(token, graceOf(client)) !== 'retry') return undefined;
-    const newest = await chain.findNewest(unit, value);
-    return newest?.value;
+    return { newest: (await chain.findNewest(unit, value))?.value };
   }
 
   return {
@@ -41,9 +43,12 @@ export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf 
     async find(value) {
       const payload = await artifacts.find(value);
       if (payload === undefined || payload.consumed === undefined) return payload ?? undefined;
-      const newest = await findRepetition(value, payload.clientId);
-      if (newest === undefined) return payload;
-      repetitions.set(currentUnitOfWork(), newest);
+      const repetition = await findRepetition(value, payload.clientId);
+      if (repetition === undefined) return payload;
+      // An honest retry that cannot be answered here (the successor was derived under a master key that this server does not know
+      // yet): refused, but no reason to end the grant.
+      if (repetition.newest === undefined) return undefined;
+      repetitions.set(currentUnitOfWork(), repetition.newest);
       const { consumed: _used, ...unused } = payload;
       return unused;
     },

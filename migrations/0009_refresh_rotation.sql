@@ -51,8 +51,9 @@ begin
 end $$;
 grant execute on function artifacts_read(uuid, text[], bytea[], boolean[]) to poort_app;
 
--- Uses a single-use value up: true for the first who asks. With a grace, true also for who asks for the same again soon enough;
--- with `p_while_unused`, only until the successor has been used itself.
+-- Uses a single-use value up: true for the first who asks. With a grace, true also for who asks soon enough for the same
+-- successor again; with `p_while_unused`, only until that has been used itself. Another successor (derived by a server that has
+-- another master key yet) is refused: it would be a fork.
 create function artifact_consume(p_tenant_id uuid, p_now timestamptz, p_kind text, p_id_hash bytea, p_grace_seconds integer,
                                  p_successor_hash bytea, p_while_unused boolean) returns boolean
 language plpgsql security invoker as $$
@@ -68,9 +69,8 @@ begin
   end if;
   return coalesce((select a.consumed_at > clock_timestamp() - make_interval(secs => p_grace_seconds) from artifacts a
                     where a.tenant_id = p_tenant_id and a.kind = p_kind and a.id_hash = p_id_hash), false)
-     and (not coalesce(p_while_unused, false)
-          or coalesce((select s.consumed_at is null from artifacts s
-                        where s.tenant_id = p_tenant_id and s.kind = p_kind and s.id_hash = p_successor_hash), false));
+     and coalesce((select s.consumed_at is null or not p_while_unused from artifacts s
+                    where s.tenant_id = p_tenant_id and s.kind = p_kind and s.id_hash = p_successor_hash), false);
 end $$;
 grant execute on function artifact_consume(uuid, timestamptz, text, bytea, integer, bytea, boolean) to poort_app;
 
@@ -210,14 +210,20 @@ language plpgsql security invoker as $$
 declare
   c    record;
   lost integer[] := '{}';
+  made text[] := '{}';
 begin
   perform set_config('app.tenant_id', p_tenant_id::text, true);
   for c in
     select * from json_to_recordset(p_consumptions) as x (
       "position" integer, kind text, id text, grace_seconds integer, successor text, while_unused boolean)
   loop
-    if not artifact_consume(p_tenant_id, p_now, c.kind, decode(c.id, 'hex'), c.grace_seconds, decode(c.successor, 'hex'),
-                            c.while_unused) then
+    -- Repeated within this very call, where the successor is not written yet.
+    if c.grace_seconds > 0 and c.successor = any (made) then
+      continue;
+    elsif artifact_consume(p_tenant_id, p_now, c.kind, decode(c.id, 'hex'), c.grace_seconds, decode(c.successor, 'hex'),
+                           c.while_unused) then
+      made := made || c.successor;
+    else
       lost := lost || c."position";
     end if;
   end loop;

@@ -106,6 +106,49 @@ describe('a single-use value', () => {
     }
   });
 
+  it('with a grace is used again for the same successor, and never for another', async () => {
+    const [id, successor, other] = [newId(), newId(), newId()];
+    await commit(code(id));
+    const using = (made: string, grace_seconds = 10) =>
+      commitArtifacts(database.tenant(acme), {
+        operations: [
+          { do: 'consume', kind: 'AuthorizationCode', id, grace_seconds, successor: made, while_unused: false },
+          { ...code(made), do: 'insert_if_absent' } as ArtifactOperation,
+        ],
+        events: [],
+        now,
+      });
+    // Also by two in one commit, where the successor is not written when the second one asks.
+    await Promise.all([using(successor), using(successor)]);
+    await using(successor);
+    await expect(using(other)).rejects.toBeInstanceOf(LostRace);
+    expect(await isStored(other)).toBe(false);
+    await expect(using(successor, 0)).rejects.toBeInstanceOf(LostRace);
+    await superuser.query("update artifacts set consumed_at = consumed_at - interval '11 seconds'");
+    await expect(using(successor)).rejects.toBeInstanceOf(LostRace);
+  });
+
+  it('refused in a commit of many takes nobody with it', async () => {
+    const used = newId();
+    await commit(code(used));
+    await commit({ do: 'consume', kind: 'AuthorizationCode', id: used });
+    const fresh = Array.from({ length: 6 }, newId);
+    const requests = fresh.map((id, index) =>
+      commitArtifacts(database.tenant(acme), {
+        operations: index % 2 === 0 ? [code(id)] : [{ do: 'consume', kind: 'AuthorizationCode', id: used }, code(id)],
+        events: [eventRow({ type: 'token.issued', outcome: 'success' }, {}, now)],
+        now,
+      }),
+    );
+    const before = await countEvents();
+    const outcomes = await Promise.allSettled(requests);
+    expect(outcomes.map(({ status }) => status)).toEqual(
+      fresh.map((_, index) => (index % 2 === 0 ? 'fulfilled' : 'rejected')),
+    );
+    expect(await Promise.all(fresh.map(isStored))).toEqual(fresh.map((_, index) => index % 2 === 0));
+    expect(await countEvents()).toBe(before + 3);
+  });
+
   it('that was never there, or is past its time, is a lost race too', async () => {
     const consume = { do: 'consume', kind: 'AuthorizationCode', id: newId() } as const;
     await expect(commit(consume)).rejects.toBeInstanceOf(LostRace);

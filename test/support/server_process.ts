@@ -16,13 +16,18 @@ export interface ServerProcess {
   stop(): Promise<number | null>;
 }
 
-/** `poort serve` on this database and port. Resolves when it serves. */
+/**
+ * `poort serve` on this database and port. Resolves when it serves. With `publicUrl` it is one of several servers of that
+ * installation: ask it with that Host (test/support/installation.ts).
+ */
 export async function startServerProcess({
   database,
   port,
+  publicUrl,
 }: {
   database: TestDatabase;
   port: number;
+  publicUrl?: string;
 }): Promise<ServerProcess> {
   const directory = await mkdtemp(join(tmpdir(), 'poort-process-'));
   const child = spawn(process.execPath, [main, 'serve'], {
@@ -32,6 +37,7 @@ export async function startServerProcess({
       PATH: process.env['PATH'],
       POORT_ENV: 'test',
       POORT_PORT: String(port),
+      ...(publicUrl === undefined ? {} : { POORT_PUBLIC_URL: publicUrl }),
       POORT_GRPC_PORT: '0',
       POORT_METRICS_PORT: '0',
       POORT_DATA_DIR: directory,
