@@ -1,0 +1,211 @@
+/**
+ * Row C7, artefacts that are good once (Zitadel CVE-2025-46815, Keycloak CVE-2026-37982, authentik CVE-2022-23555): for each kind,
+ * many uses of one value at the same moment, at two servers of one installation. One wins, and nothing of the others is left.
+ */
+import { createHash } from 'node:crypto';
+import * as jose from 'jose';
+import Provider from 'oidc-provider';
+import { artifactModels } from '#adapters/artifacts_adapter.ts';
+import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
+import { createClient } from '#src/flows/manage_clients.ts';
+import { openDatabase } from '#src/storage/database.ts';
+import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
+import { queryAsSuperuser } from '#test/support/superuser.ts';
+import { authorizationRequest, authorize, createUserAgent, type EndpointAnswer } from '#test/support/user_agent.ts';
+import { callbackUri, createTestTenant, type TestClient, type TestTenant } from '#test/support/world.ts';
+
+let installation: Installation;
+let acme: TestTenant;
+
+beforeAll(async () => {
+  installation = await startInstallation();
+  acme = await createTestTenant(installation.first, 'acme');
+});
+
+afterAll(() => installation.close());
+
+/** Uses the one value of this kind at a server of the installation; true when it was accepted. */
+type Use = (port: number) => Promise<boolean>;
+
+interface SingleUseKind {
+  /** Makes one value that nobody has used. */
+  readonly mint: () => Promise<Use>;
+}
+
+const tokenUrl = (): string => `${acme.issuer}/token`;
+const accepted = ({ status }: EndpointAnswer): boolean => status === 200;
+
+async function configureClient({ clientId }: TestClient, settings: object): Promise<void> {
+  const values = [acme.id, clientId, JSON.stringify(settings)];
+  await queryAsSuperuser(
+    installation.first.database,
+    'update clients set settings = $3 where tenant_id = $1 and client_id = $2',
+    values,
+  );
+}
+
+async function proofOfPossession(): Promise<string> {
+  const { privateKey, publicKey } = await jose.generateKeyPair('ES256');
+  return new jose.SignJWT({ htm: 'POST', htu: tokenUrl() })
+    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: await jose.exportJWK(publicKey) })
+    .setJti(crypto.randomUUID())
+    .setIssuedAt()
+    .sign(privateKey);
+}
+
+/** Every kind of value that opens something once. */
+const kinds: Readonly<Record<string, SingleUseKind>> = {
+  AuthorizationCode: {
+    async mint() {
+      const client = acme.clients.web;
+      const { code, verifier } = await authorize(createUserAgent(installation.first.origin), { tenant: acme, client });
+      const form = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: callbackUri };
+      return async (port) => accepted(await callServer(port, tokenUrl(), { client, form }));
+    },
+  },
+  'RefreshToken of a strict client': {
+    async mint() {
+      const client = acme.clients.third;
+      await configureClient(client, { refresh_grace_seconds: 0 });
+      const { code, verifier } = await authorize(createUserAgent(installation.first.origin), { tenant: acme, client });
+      const form = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: callbackUri };
+      const tokens = await callServer(installation.ports[0] ?? 0, tokenUrl(), { client, form });
+      const refresh_token = String(tokens.json['refresh_token']);
+      return async (port) =>
+        accepted(await callServer(port, tokenUrl(), { client, form: { grant_type: 'refresh_token', refresh_token } }));
+    },
+  },
+  PushedAuthorizationRequest: {
+    async mint() {
+      const client = acme.clients.web;
+      const agent = createUserAgent(installation.first.origin);
+      await authorize(agent, { tenant: acme, client });
+      const form = Object.fromEntries(new URL(authorizationRequest(acme, client).url).searchParams);
+      const pushed = await callServer(installation.ports[0] ?? 0, `${acme.issuer}/par`, { client, form });
+      const request = new URLSearchParams({
+        client_id: client.clientId,
+        request_uri: String(pushed.json['request_uri']),
+      });
+      const headers = { cookie: agent.cookies().join('; ') };
+      return async (port) => {
+        const answer = await callServer(port, `${acme.issuer}/authorize?${request}`, { method: 'GET', headers });
+        return new URL(answer.headers.get('location') ?? 'none:').searchParams.has('code');
+      };
+    },
+  },
+  'client assertion': {
+    async mint() {
+      const { privateKey, publicKey } = await jose.generateKeyPair('ES256');
+      const made = await createClient(installation.first.context, {
+        tenantId: acme.id,
+        client: { name: 'Signer', type: 'machine', jwks: { keys: [await jose.exportJWK(publicKey)] } },
+      });
+      if (made.outcome !== 'created') throw new Error('refused');
+      const client_assertion = await new jose.SignJWT({})
+        .setProtectedHeader({ alg: 'ES256' })
+        .setIssuer(made.clientId)
+        .setSubject(made.clientId)
+        .setAudience(acme.issuer)
+        .setJti(crypto.randomUUID())
+        .setIssuedAt()
+        .setExpirationTime('1 minute')
+        .sign(privateKey);
+      const form = {
+        grant_type: 'client_credentials',
+        client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+        client_assertion,
+      };
+      return async (port) => accepted(await callServer(port, tokenUrl(), { form }));
+    },
+  },
+  'DPoP proof': {
+    async mint() {
+      const headers = { dpop: await proofOfPossession() };
+      const form = { grant_type: 'client_credentials' };
+      return async (port) =>
+        accepted(await callServer(port, tokenUrl(), { client: acme.clients.machine, form, headers }));
+    },
+  },
+};
+
+describe.each(Object.entries(kinds))('a %s', (_kind, { mint }) => {
+  it('used at the same moment at two servers opens once', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const use = await mint();
+      const uses = Array.from({ length: 24 }, (_, index) => use(installation.ports[index % 2] ?? 0));
+      expect((await Promise.all(uses)).filter((won) => won)).toHaveLength(1);
+      for (const port of installation.ports) expect(await use(port)).toBe(false);
+    }
+  });
+});
+
+/**
+ * Behind the product, for the kinds whose endpoint is off: the storage port of two servers, each with connections of its own.
+ */
+describe('every model that the engine uses up', () => {
+  const engine = new Provider('http://localhost:1');
+  const usedUp = artifactModels.filter((model) => {
+    const { prototype } = (engine as unknown as Record<string, { prototype?: object }>)[model] ?? {};
+    return prototype !== undefined && 'consume' in prototype;
+  });
+
+  it('is one of those tried here', () => {
+    expect([...usedUp].sort()).toEqual([
+      'AuthorizationCode',
+      'BackchannelAuthenticationRequest',
+      'DeviceCode',
+      'PreAuthorizedCode',
+      'PushedAuthorizationRequest',
+      'RefreshToken',
+    ]);
+  });
+
+  it.each(usedUp)('%s is used up once by two servers', async (model) => {
+    const { urls, clock } = installation.first.server.house;
+    const open = () => openDatabase({ appUrl: urls.app, platformUrl: urls.platform, onFault: () => undefined });
+    const servers = [open(), open()];
+    const unitAt = (index: number): UnitOfWork => {
+      const database = servers[index % 2];
+      if (database === undefined) throw new Error('there are two servers');
+      return new UnitOfWork({ tenant: database.tenant(acme.id), origin: {}, clock });
+    };
+    try {
+      const id = hashOf(`${model} ${crypto.randomUUID()}`);
+      const making = unitAt(0);
+      const nothing = { account_id: undefined, client_id: undefined, grant_id: undefined, session_uid: undefined };
+      const expires_at = new Date(clock().getTime() + 60_000).toISOString();
+      making.store({ kind: model, id, payload: {}, expires_at, user_code: undefined, ...nothing }, 'insert');
+      await making.commit();
+      const attempts = Array.from({ length: 24 }, async (_, index) => {
+        const unit = unitAt(index);
+        unit.consume(model, id);
+        await unit.commit();
+      });
+      const outcomes = await Promise.allSettled(attempts);
+      expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    } finally {
+      await Promise.all(servers.map((server) => server.close()));
+    }
+  });
+});
+
+describe('a code that comes back', () => {
+  it('ends what it gave: access, refresh and the tokens of a later refresh', async () => {
+    const client = acme.clients.web;
+    const { code, verifier } = await authorize(createUserAgent(installation.first.origin), { tenant: acme, client });
+    const form = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: callbackUri };
+    const [here = 0, there = 0] = installation.ports;
+    const first = (await callServer(here, tokenUrl(), { client, form })).json;
+    const renewal = { grant_type: 'refresh_token', refresh_token: String(first['refresh_token']) };
+    const second = (await callServer(there, tokenUrl(), { client, form: renewal })).json;
+    expect((await callServer(there, tokenUrl(), { client, form })).json['error']).toBe('invalid_grant');
+    for (const token of [first['access_token'], second['access_token'], second['refresh_token']]) {
+      const asked = { client, form: { token: String(token) } };
+      for (const port of installation.ports)
+        expect((await callServer(port, `${acme.issuer}/introspect`, asked)).json).toEqual({ active: false });
+    }
+    // And a value nobody ever made ends nothing.
+    const unknown = { ...form, code: `ac_${createHash('sha256').update('nothing').digest('base64url')}` };
+    expect((await callServer(here, tokenUrl(), { client, form: unknown })).json['error']).toBe('invalid_grant');
+  });
+});
