@@ -1,7 +1,7 @@
 /** `poort api …`: the resource servers (RFC 8707) that tokens of a tenant can be made for. */
 import { type Command, Option } from 'commander';
-import { createApi } from '#src/flows/manage_clients.ts';
-import { listApis } from '#src/storage/tables/apis.ts';
+import { changeApiStatus, createApi } from '#src/flows/manage_clients.ts';
+import { type ApiListRow, listApis } from '#src/storage/tables/apis.ts';
 import { type Answer, CommandRefused, described, table } from './answers.ts';
 import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';
 import type { Runner, Session } from './runner.ts';
@@ -32,6 +32,40 @@ export function addApiCommands(program: Command, runner: Runner): void {
   answering(api.command('list').description('list the APIs of a tenant'), ['api list --tenant acme'])
     .addOption(tenantOption())
     .action((options: TenantOptions) => runner.withHouse(options, (session) => list(session, options)));
+
+  type OfApi = TenantOptions & { readonly audience: string };
+  answering(api.command('disable').description('make no tokens for an API, and let none of those it has be active'), [
+    'api disable --tenant acme --audience https://api.example.org/readings',
+  ])
+    .addOption(tenantOption())
+    .requiredOption('--audience <uri>', 'of the API')
+    .action((options: OfApi) =>
+      runner.withHouse(options, (session) => change(session, { ...options, status: 'disabled' })),
+    );
+
+  answering(api.command('enable').description('serve a disabled API again'), [
+    'api enable --tenant acme --audience https://api.example.org/readings',
+  ])
+    .addOption(tenantOption())
+    .requiredOption('--audience <uri>', 'of the API')
+    .action((options: OfApi) =>
+      runner.withHouse(options, (session) => change(session, { ...options, status: 'active' })),
+    );
+}
+
+async function change(
+  session: Session,
+  { tenant: slug, audience, status }: TenantOptions & Pick<ApiListRow, 'audience' | 'status'>,
+): Promise<Answer> {
+  const tenant = await findTenant(session, slug);
+  const { outcome } = await changeApiStatus(session.context, { tenantId: tenant.id, audience, status });
+  const found = await session.house.database
+    .tenant(tenant.id)
+    .transaction((transaction) => listApis(transaction, tenant.id));
+  if (!found.some((api) => api.audience === audience))
+    throw new CommandRefused('unknown_api', `${tenant.slug} has no API with that audience`);
+  const changed = outcome === 'changed';
+  return { json: { audience, status, changed }, text: `api ${audience} is ${changed ? '' : 'already '}${status}` };
 }
 
 async function create(session: Session, options: CreateOptions): Promise<Answer> {
@@ -62,9 +96,17 @@ async function list(session: Session, options: TenantOptions): Promise<Answer> {
   const found = await session.house.database
     .tenant(tenant.id)
     .transaction((transaction) => listApis(transaction, tenant.id));
-  const apis = found.map(presentApi);
-  const rows = apis.map(({ audience, token_format, scopes }) => [audience, token_format, scopes.join(' ')]);
-  return { json: { apis }, text: table(['AUDIENCE', 'FORMAT', 'SCOPES'], rows, `${tenant.slug} has no APIs yet.`) };
+  const apis = found.map((api) => ({ ...presentApi(api), status: api.status }));
+  const rows = apis.map(({ audience, token_format, status, scopes }) => [
+    audience,
+    token_format,
+    status,
+    scopes.join(' '),
+  ]);
+  return {
+    json: { apis },
+    text: table(['AUDIENCE', 'FORMAT', 'STATUS', 'SCOPES'], rows, `${tenant.slug} has no APIs yet.`),
+  };
 }
 
 interface ShownApi {

@@ -10,6 +10,8 @@
 /** Every name, grouped by the noun it is about. Later features add lines; none is ever renamed. */
 export const EVENT_TYPES = [
   'api.created',
+  'api.disabled',
+  'api.enabled',
   'api_key.created',
   'api_key.revoked',
   'audit.sealed',

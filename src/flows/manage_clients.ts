@@ -11,7 +11,7 @@ import type { NewEvent } from '#src/domain/event.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { randomValue, sha256 } from '#src/foundation/identifiers.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
-import { insertApi } from '#src/storage/tables/apis.ts';
+import { insertApi, updateApiStatus } from '#src/storage/tables/apis.ts';
 import { findClient, insertClient, insertClientSecret, updateClientStatus } from '#src/storage/tables/clients.ts';
 import type { FlowContext } from './flow_context.ts';
 
@@ -119,6 +119,29 @@ export async function createApi(
     };
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
     return { outcome: 'created', api: plan.api };
+  });
+}
+
+/**
+ * `unchanged` when it is not there or had that status already. Within a second every process refuses to make tokens for a disabled
+ * API, and answers that those it has are not active; enabled again, those that still live are.
+ */
+export async function changeApiStatus(
+  context: FlowContext,
+  input: { readonly tenantId: TenantId; readonly audience: string; readonly status: 'active' | 'disabled' },
+): Promise<{ readonly outcome: 'changed' | 'unchanged' }> {
+  const now = context.clock();
+  const tenant = context.database.tenant(input.tenantId);
+  return tenant.transaction(async (transaction) => {
+    if (!(await updateApiStatus(transaction, input))) return { outcome: 'unchanged' };
+    const event: NewEvent = {
+      type: input.status === 'active' ? 'api.enabled' : 'api.disabled',
+      outcome: 'success',
+      actor: context.actor,
+      target: { type: 'api', id: input.audience },
+    };
+    await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+    return { outcome: 'changed' };
   });
 }
 

@@ -59,14 +59,14 @@ interface IntrospectedToken {
  * refresh token is for nobody but its own client.
  */
 export function mayIntrospect(client: Client, token: IntrospectedToken, apis: ReadonlyMap<string, ApiRow>): boolean {
+  const audiences = [token.aud ?? []].flat();
+  // What an API that was disabled has got is no good to anyone.
+  if (!audiences.every((audience) => apis.has(audience))) return false;
   if (token.clientId === client.clientId) return true;
   if (token.kind === 'RefreshToken') return false;
   const facts = factsOf(client);
   if (facts.type !== 'resource_server') return false;
-  const audiences = [token.aud ?? []].flat();
-  return audiences.some((audience) =>
-    facts.audiences.length === 0 ? apis.has(audience) : facts.audiences.includes(audience),
-  );
+  return audiences.some((audience) => facts.audiences.length === 0 || facts.audiences.includes(audience));
 }
 
 /** RFC 8707. The scopes are those of the API that this client was given: a token can only ever narrow them. */

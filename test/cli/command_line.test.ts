@@ -451,6 +451,11 @@ describe('the command line beside a running npm start', () => {
     });
     expect(await refused(api)).toBe('audience_taken');
     expect((await done(['api', 'list', '--tenant', 'demo']))['apis']).toHaveLength(3);
+    const ofApi = ['--tenant', 'demo', '--audience', audience];
+    expect(await done(['api', 'disable', ...ofApi])).toEqual({ audience, status: 'disabled', changed: true });
+    expect(await done(['api', 'disable', ...ofApi])).toMatchObject({ changed: false });
+    expect(await done(['api', 'enable', ...ofApi])).toEqual({ audience, status: 'active', changed: true });
+    expect(await refused(['api', 'disable', '--tenant', 'demo', '--audience', 'urn:nobody'])).toBe('unknown_api');
 
     const role = ['role', 'create', '--tenant', 'demo', '--name', 'reader', '--permission', 'meters:read'];
     expect(await done([...role, '--inherits', 'user'])).toMatchObject({ name: 'reader', inherits: 'user' });

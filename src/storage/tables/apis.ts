@@ -34,9 +34,25 @@ export async function insertApi(
   return rows.length === 1;
 }
 
-export async function listApis(transaction: Transaction, tenantId: TenantId): Promise<readonly ApiRow[]> {
-  return transaction.query<ApiRow>(
-    'select audience, token_format, signing_alg, scopes from apis where tenant_id = $1 order by audience limit 1000',
+export interface ApiListRow extends ApiRow {
+  readonly status: 'active' | 'disabled';
+}
+
+export async function listApis(transaction: Transaction, tenantId: TenantId): Promise<readonly ApiListRow[]> {
+  return transaction.query<ApiListRow>(
+    'select audience, token_format, signing_alg, scopes, status from apis where tenant_id = $1 order by audience limit 1000',
     [tenantId],
   );
+}
+
+/** False when the API is not there or had that status already. */
+export async function updateApiStatus(
+  transaction: Transaction,
+  change: { tenantId: TenantId; audience: string; status: ApiListRow['status'] },
+): Promise<boolean> {
+  const rows = await transaction.query(
+    'update apis set status = $3 where tenant_id = $1 and audience = $2 and status <> $3 returning audience',
+    [change.tenantId, change.audience, change.status],
+  );
+  return rows.length === 1;
 }
