@@ -11,6 +11,8 @@ import { startEmbeddedPostgres } from '#src/storage/embedded_postgres.ts';
 export interface BenchDatabase {
   /** The owner's connection to the database Poort migrates and serves. */
   readonly poortUrl: string;
+  /** Past row level security, into the same database: for filling it. */
+  readonly superuserUrl: string;
   readonly port: number;
   readonly version: string;
   /** Makes the floor's database. Everything the floor server and its client need, fit to be handed on as JSON. */
@@ -65,6 +67,7 @@ export async function startBenchDatabase(directory: string): Promise<BenchDataba
   });
   return {
     poortUrl: server.ownerUrl(),
+    superuserUrl: inDatabaseOf(server.ownerUrl(), server.superuserUrl()),
     port: server.connection.port,
     version,
     prepareFloor: () => prepareFloor(server.superuserUrl()),
@@ -72,6 +75,12 @@ export async function startBenchDatabase(directory: string): Promise<BenchDataba
       await server.stop();
     },
   };
+}
+
+function inDatabaseOf(other: string, url: string): string {
+  const there = new URL(url);
+  there.pathname = new URL(other).pathname;
+  return there.href;
 }
 
 async function prepareFloor(superuserUrl: string): Promise<FloorData> {
@@ -109,7 +118,10 @@ async function prepareFloor(superuserUrl: string): Promise<FloorData> {
   };
 }
 
-async function withConnection<Result>(url: string, work: (connection: pg.Client) => Promise<Result>): Promise<Result> {
+export async function withConnection<Result>(
+  url: string,
+  work: (connection: pg.Client) => Promise<Result>,
+): Promise<Result> {
   const connection = new pg.Client({ connectionString: url });
   await connection.connect();
   try {

@@ -35,6 +35,8 @@ export interface PoortInput {
   readonly databaseUrl: string;
   /** The same at every start: the issuers of the demo hold it. */
   readonly port: number;
+  /** Further settings. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Starts Poort and waits until it says that it is ready. Throws, with the server's last words, when it is not. */
@@ -53,6 +55,7 @@ export async function startPoort(input: PoortInput): Promise<{ readonly child: C
       POORT_LOG_FORMAT: 'json',
       POORT_METRICS_PORT: String(await freePort()),
       POORT_GRPC_PORT: '0',
+      ...input.environment,
     },
   });
   try {
