@@ -78,6 +78,14 @@ export interface Config {
       readonly deviceGraceSeconds: number;
     };
   };
+  readonly keys: {
+    /** How long anyone may remember a key set, and so how long a key is published before it signs. */
+    readonly jwksCacheSeconds: number;
+    readonly rotateAfterSeconds: number;
+    /** How old an ID token may be as a hint at sign-out: its key is kept that long. */
+    readonly idTokenHintSeconds: number;
+    readonly cookieEpochSeconds: number;
+  };
   readonly signIn: {
     readonly windowSeconds: number;
     readonly maximumPerIdentifierAndAddress: number;
@@ -277,6 +285,12 @@ function build(
         deviceGraceSeconds: values['lifetimes.refresh_token.device_grace_seconds'],
       },
     },
+    keys: {
+      jwksCacheSeconds: values['keys.jwks_cache_seconds'],
+      rotateAfterSeconds: values['keys.rotate_after_seconds'],
+      idTokenHintSeconds: values['keys.id_token_hint_seconds'],
+      cookieEpochSeconds: values['keys.cookie_epoch_seconds'],
+    },
     signIn: {
       windowSeconds: values['sign_in.window_seconds'],
       maximumPerIdentifierAndAddress: values['sign_in.maximum_per_identifier_and_address'],
@@ -431,7 +445,7 @@ function effectiveSettings(
 
 /** Every setting as an operator may see it. Typed by the table, so that a new setting cannot be forgotten here. */
 function shownValues(config: Config): Readonly<Record<SettingName, string | undefined>> {
-  const { http, lifetimes, signIn, passwordHashing } = config;
+  const { http, lifetimes, keys, signIn, passwordHashing } = config;
   const { session, refreshToken } = lifetimes;
   return {
     env: config.env,
@@ -473,6 +487,10 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'lifetimes.refresh_token.absolute_seconds.spa': String(refreshToken.absoluteSeconds.spa),
     'lifetimes.refresh_token.absolute_seconds.native': String(refreshToken.absoluteSeconds.native),
     'lifetimes.refresh_token.absolute_seconds.device': String(refreshToken.absoluteSeconds.device),
+    'keys.jwks_cache_seconds': String(keys.jwksCacheSeconds),
+    'keys.rotate_after_seconds': String(keys.rotateAfterSeconds),
+    'keys.id_token_hint_seconds': String(keys.idTokenHintSeconds),
+    'keys.cookie_epoch_seconds': String(keys.cookieEpochSeconds),
     'sign_in.window_seconds': String(signIn.windowSeconds),
     'sign_in.maximum_per_identifier_and_address': String(signIn.maximumPerIdentifierAndAddress),
     'sign_in.maximum_per_identifier': String(signIn.maximumPerIdentifier),

@@ -208,6 +208,12 @@ export const settingDefinitions = {
   'lifetimes.refresh_token.absolute_seconds.native': seconds(60, tenYearsInSeconds),
   'lifetimes.refresh_token.absolute_seconds.device': seconds(60, tenYearsInSeconds),
 
+  'keys.jwks_cache_seconds': seconds(1, dayInSeconds),
+  'keys.rotate_after_seconds': seconds(60, tenYearsInSeconds),
+  'keys.id_token_hint_seconds': seconds(0, 365 * dayInSeconds),
+  // Not shorter than a day: every epoch that a session may have seen is accepted, and each costs a look.
+  'keys.cookie_epoch_seconds': seconds(dayInSeconds, tenYearsInSeconds),
+
   'sign_in.window_seconds': seconds(1, dayInSeconds),
   'sign_in.maximum_per_identifier_and_address': count(1, 1_000_000),
   'sign_in.maximum_per_identifier': count(1, 1_000_000),

@@ -12,7 +12,7 @@ import { createPasswordHasher, type PasswordHasher } from '#src/foundation/passw
 import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
 import { type Schedule, startSchedule } from '#src/jobs/schedule.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
-import { type DatabaseUrls, databaseUrls } from '#src/storage/database_roles.ts';
+import { type DatabaseUrls, databaseUrls, otherDatabaseUrls } from '#src/storage/database_roles.ts';
 import { readRunningEmbeddedPostgres, startEmbeddedPostgres } from '#src/storage/embedded_postgres.ts';
 import { MigrationRefused, migrate } from '#src/storage/migrate.ts';
 
@@ -67,6 +67,7 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
     const database = openDatabase({
       appUrl: urls.app,
       platformUrl: urls.platform,
+      otherUrls: otherDatabaseUrls(source.ownerUrl, sealer),
       onFault: (fault) => logger.warn({ err: fault }, 'a connection to the database was lost'),
     });
     return {
@@ -171,8 +172,8 @@ async function migrateOrExplain(
 }
 
 /** The jobs of one process: `poort worker` has them, and `npm start`, which is everything at once. */
-export function startJobs({ database, logger }: House): Schedule {
-  return startSchedule({ database, logger });
+export function startJobs(house: House): Schedule {
+  return startSchedule(house);
 }
 
 export interface RunningServer {

@@ -14,7 +14,9 @@ import {
   findRoleProblems,
   readServerVersion,
 } from '#src/storage/inspection.ts';
+import { readMasterKeyInUse } from '#src/storage/installation.ts';
 import type { Answer } from './answers.ts';
+import { judgeMasterKeys } from './master_keys.ts';
 import { answering } from './options.ts';
 import { type CommonOptions, commandLogger, FaultySettings, problemsOf, type Runner, readSettings } from './runner.ts';
 import type { World } from './world.ts';
@@ -183,5 +185,14 @@ async function examineHouse(house: House): Promise<readonly Check[]> {
           keys.problems.join('; '),
           'Give back the POORT_MASTER_KEY that sealed them, behind the present one.',
         ),
+    ...(config.masterKeys.length === 1 ? [] : [await examineMasterKeys(house, keys.sealedOtherwise)]),
   ];
+}
+
+async function examineMasterKeys(house: House, sealedOtherwise: number): Promise<Check> {
+  const state = judgeMasterKeys(house, {
+    sealedOtherwise,
+    inUse: await readMasterKeyInUse(house.urls.owner, house.sealer),
+  });
+  return state.canBeDropped ? ok('master key', state.text) : advice('master key', state.text);
 }

@@ -1,4 +1,6 @@
 /** Whether the keys of this installation can be used: a master key that was lost or mixed up shows here first. */
+
+import { sealedBy } from '#src/foundation/sealing.ts';
 import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
 import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import { listTenants } from '#src/storage/tables/tenants.ts';
@@ -8,20 +10,26 @@ import type { FlowContext } from './flow_context.ts';
 export async function findKeyProblems({ database, sealer }: Pick<FlowContext, 'database' | 'sealer'>): Promise<{
   readonly keys: number;
   readonly problems: readonly string[];
+  /** How many are sealed with another master key than the first. */
+  readonly sealedOtherwise: number;
 }> {
   const problems: string[] = [];
+  const [first] = sealer.keyIds;
   let keys = 0;
+  let sealedOtherwise = 0;
   for (const tenant of await listTenants(database)) {
     const material = await readTenantMaterial(database.tenant(tenant.id));
     if (!material.keys.some((key) => key.status === 'active')) problems.push(`${tenant.slug} has no active key`);
     for (const { kid, private_sealed } of material.keys) {
+      const sealed = Buffer.from(private_sealed, 'base64');
       keys += 1;
+      if (first !== undefined && sealedBy(sealed)?.equals(first) !== true) sealedOtherwise += 1;
       try {
-        sealer.open(Buffer.from(private_sealed, 'base64'), signingKeyContext(tenant.id, kid));
+        sealer.open(sealed, signingKeyContext(tenant.id, kid));
       } catch {
         problems.push(`${tenant.slug}: the key ${kid} does not open`);
       }
     }
   }
-  return { keys, problems };
+  return { keys, problems, sealedOtherwise };
 }

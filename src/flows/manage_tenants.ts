@@ -3,13 +3,11 @@ import { BUILT_IN_ROLES } from '#src/domain/role.ts';
 import { DEFAULT_SIGNING_ALGORITHMS } from '#src/domain/signing_key.ts';
 import { parseTenantName, parseTenantSlug, type TenantId, tenantId } from '#src/domain/tenant.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
-import { generateSigningKeyPair } from '#src/foundation/key_pairs.ts';
-import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { insertRole } from '#src/storage/tables/roles.ts';
-import { insertSigningKey } from '#src/storage/tables/signing_keys.ts';
 import { insertTenant, updateTenantStatus } from '#src/storage/tables/tenants.ts';
 import { type FlowContext, Refusal } from './flow_context.ts';
+import { keepSigningKey, makeSigningKeys } from './rotate_keys.ts';
 
 export type CreateTenantOutcome =
   | { readonly outcome: 'created'; readonly id: TenantId; readonly slug: string; readonly name: string }
@@ -29,8 +27,11 @@ export async function createTenant(
 
   const now = context.clock();
   const id = tenantId(uuidv7(now));
-  const pairs = await Promise.all(
-    DEFAULT_SIGNING_ALGORITHMS.map(async (alg) => ({ alg, pair: await generateSigningKeyPair(alg) })),
+  // The next key of each algorithm is published from the start, so that the first rotation, too, surprises nobody.
+  const keys = await makeSigningKeys(
+    DEFAULT_SIGNING_ALGORITHMS.flatMap((alg) =>
+      (['active', 'next'] as const).map((status) => ({ alg, status, requested: false })),
+    ),
   );
   const tenant = context.database.tenant(id);
   try {
@@ -43,19 +44,7 @@ export async function createTenant(
         now,
       });
       if (!inserted) throw new Refusal<CreateTenantOutcome>({ outcome: 'refused', reason: 'slug_taken' });
-      for (const { alg, pair } of pairs) {
-        const privateSealed = context.sealer.seal(JSON.stringify(pair.privateJwk), signingKeyContext(id, pair.kid));
-        const key = {
-          tenantId: id,
-          kid: pair.kid,
-          alg,
-          status: 'active' as const,
-          publicJwk: pair.publicJwk,
-          privateSealed,
-          now,
-        };
-        await insertSigningKey(transaction, key);
-      }
+      for (const key of keys) await keepSigningKey(context, transaction, { tenantId: id, key, now });
       const roleIds = new Map<string, string>(BUILT_IN_ROLES.map((role) => [role.name, uuidv7(now)]));
       for (const role of BUILT_IN_ROLES) {
         const inherits = 'inherits' in role ? roleIds.get(role.inherits) : undefined;

@@ -34,6 +34,13 @@ export interface Sealer {
   derive(purpose: string, bytes?: number): Buffer;
   /** The same 32-byte derived key from every master key, first one first: sign with the first, accept all. */
   deriveAll(purpose: string): Buffer[];
+  /** Ids of the master keys, first one first: what `sealedBy` says of a value that one of them sealed. */
+  readonly keyIds: readonly Buffer[];
+}
+
+/** The id of the master key that sealed this value; undefined for what was never sealed. Opens nothing, so it proves nothing. */
+export function sealedBy(sealed: Buffer): Buffer | undefined {
+  return sealed.length < CIPHERTEXT_START ? undefined : sealed.subarray(1, NONCE_START);
 }
 
 /** A sealed value that cannot be trusted: altered, cut, moved to another context, or sealed by an unknown key. */
@@ -92,6 +99,7 @@ export function createSealer(masterKeys: readonly Secret[]): Sealer {
 
     derive: (purpose, bytes = KEY_BYTES) => first.derive(purpose, bytes),
     deriveAll: (purpose) => keys.map((key) => key.derive(purpose, KEY_BYTES)),
+    keyIds: keys.map(({ id }) => id),
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '#config/config.ts';
+import { endpointPaths } from '#src/oidc/provider.ts';
 import type { ProviderPool } from '#src/oidc/provider_pool.ts';
 import { answerFault, answerProblem } from './answer_problem.ts';
 import { findEngineRoute } from './engine_routes.ts';
@@ -78,6 +79,9 @@ export function createApp(options: AppOptions): HttpHandler {
       return answerProblem(exchange, problems.crossSite(), options, tenant);
     if (route.asLink) return askAgainByLink(exchange, config.http);
     if (route.isPublic) exchange.response.removeHeader('cache-control');
+    // A key is published this long before it signs (domain/signing_key.ts): whoever caches longer may not know it.
+    if (path === endpointPaths.jwks)
+      exchange.response.setHeader('cache-control', `public, max-age=${config.keys.jwksCacheSeconds}`);
     // The engine finds its own mount by `baseUrl`: a path that is also a route name cannot confuse it.
     Object.assign(exchange.request, { baseUrl: `/t/${slug}`, url: path + exchange.search });
     await engine.serve(exchange);

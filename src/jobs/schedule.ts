@@ -1,7 +1,13 @@
 /** The clock's door: work that nobody asks for but time. Each job says how often; a failed run is logged and tried again next time. */
 import type { Logger } from 'pino';
+import type { Config } from '#config/config.ts';
+import { resealAll } from '#src/flows/reseal.ts';
+import { type KeyContext, keepAllKeys, signingKeyRules } from '#src/flows/rotate_keys.ts';
 import { sweep } from '#src/flows/sweep.ts';
+import type { Clock } from '#src/foundation/clock.ts';
+import type { Sealer } from '#src/foundation/sealing.ts';
 import type { Database } from '#src/storage/database.ts';
+import type { DatabaseUrls } from '#src/storage/database_roles.ts';
 
 interface Job {
   readonly name: string;
@@ -16,10 +22,26 @@ export interface Schedule {
   stop(): Promise<void>;
 }
 
+export interface ScheduleOptions {
+  readonly database: Database;
+  readonly logger: Logger;
+  readonly config: Pick<Config, 'keys' | 'lifetimes'>;
+  readonly clock: Clock;
+  readonly sealer: Sealer;
+  readonly urls: DatabaseUrls;
+}
+
 /** Starts the jobs of one process. They may run in many: each decides in the database whether it is its turn. */
-export function startSchedule({ database, logger }: { database: Database; logger: Logger }): Schedule {
+export function startSchedule({ database, logger, config, clock, sealer, urls }: ScheduleOptions): Schedule {
+  const rules = signingKeyRules(config);
+  const context: KeyContext = { database, clock, sealer, actor: { type: 'system', id: 'keys' }, origin: {} };
   const jobs: readonly Job[] = [
     { name: 'sweep', everySeconds: 60, run: async () => ({ swept_rows: await sweep(database) }) },
+    { name: 'keys', everySeconds: 60, run: async () => ({ tenants: await keepAllKeys(context, rules) }) },
+    // With one master key everything is sealed with it, or does not open at all.
+    ...(sealer.keyIds.length === 1
+      ? []
+      : [{ name: 'reseal', everySeconds: 60, run: async () => ({ tenants: await resealAll(context, urls.owner) }) }]),
   ];
   const running = new Set<Promise<void>>();
 

@@ -24,12 +24,13 @@ import type { SigningKeyRow } from '#src/storage/tables/signing_keys.ts';
 import type { TenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { claimsByScope, extraTokenClaims, findAccount, personScopes } from './accounts.ts';
+import { createCookieKeys } from './cookie_keys.ts';
 import type { ApplicationLink, EnginePages } from './engine_pages.ts';
 import { createInteractionPolicy, factsOf, loadExistingGrant, mayIntrospect, resourceServerInfo } from './policies.ts';
 import { limitRequests } from './request_limits.ts';
 
 export interface EngineDependencies {
-  readonly config: Pick<Config, 'http' | 'lifetimes'>;
+  readonly config: Pick<Config, 'http' | 'keys' | 'lifetimes'>;
   readonly database: Database;
   readonly clients: ClientsCache;
   readonly sealer: Sealer;
@@ -85,7 +86,7 @@ export function createProvider(
 
     // One browser, several tenants on one host: the path keeps their sessions apart.
     cookies: {
-      keys: sealer.deriveAll(`cookies:${tenant.id}`),
+      keys: createCookieKeys({ tenantId: tenant.id, config, sealer, clock: dependencies.clock }),
       long: { path, httpOnly: true, sameSite: 'lax', secure, signed: true },
       short: { httpOnly: true, sameSite: 'lax', secure, signed: true },
     },
@@ -256,10 +257,20 @@ function deriveSuccessors(provider: Provider, chain: RefreshChain): void {
   };
 }
 
+/**
+ * What is published comes out of the seal as well: whoever can write to the database could otherwise put a key of their own among ours.
+ */
 function openKey(key: SigningKeyRow, tenant: TenantRow, sealer: Sealer): JWK {
   const sealed = Buffer.from(key.private_sealed, 'base64');
-  const jwk = sealer.open(sealed, signingKeyContext(tenant.id, key.kid)).toString('utf8');
-  return { ...JSON.parse(jwk), kid: key.kid, alg: key.alg, use: 'sig' };
+  const jwk = JSON.parse(sealer.open(sealed, signingKeyContext(tenant.id, key.kid)).toString('utf8'));
+  const named = { ...jwk, kid: key.kid, alg: key.alg, use: 'sig' };
+  return key.status === 'active' ? named : withoutPrivatePart(named);
+}
+
+/** The engine signs with the first key that fits and takes no public ones: a key that must not sign has a word where its secret was. */
+function withoutPrivatePart(jwk: JWK): JWK {
+  const secret = ['d', 'p', 'q', 'dp', 'dq', 'qi'].filter((member) => member in jwk);
+  return { ...jwk, ...Object.fromEntries(secret.map((member) => [member, 'does-not-sign'])) };
 }
 
 /** `typ` of a client assertion: none or `JWT` as RFC 7523 has it, or the explicit one of its successor. */

@@ -42,6 +42,8 @@ export interface Database {
   /** As `poort_platform`: sees tenants, and other tables only through functions made for it. */
   readonly platform: {
     query<Row extends object>(text: string, values?: readonly unknown[]): Promise<readonly Row[]>;
+    /** Works unless somebody does under the same lock, in any process: then undefined. A process that dies lets go of it. */
+    exclusively<Result>(lock: number, work: () => Promise<Result>): Promise<Result | undefined>;
   };
   /** Listens for the announcements of migrations/0003; resolves once listening. Reconnects by itself. */
   listen(listener: ChangeListener): Promise<void>;
@@ -66,6 +68,8 @@ export class LostRace extends Error {
 export interface DatabaseOptions {
   readonly appUrl: string;
   readonly platformUrl: string;
+  /** Other passwords that the roles may have just now, see database_roles.ts. */
+  readonly otherUrls?: readonly { readonly app: string; readonly platform: string }[];
   readonly readConnections?: number;
   readonly writeConnections?: number;
   readonly statementTimeoutMilliseconds?: number;
@@ -89,22 +93,31 @@ export function openDatabase(options: DatabaseOptions): Database {
     idle_in_transaction_session_timeout: 10_000,
     connectionTimeoutMillis: 5_000,
   };
-  const app = { ...common, connectionString: options.appUrl };
+  const otherUrls = options.otherUrls ?? [];
+  const appLogin = new Login(common, [options.appUrl, ...otherUrls.map((urls) => urls.app)]);
+  const platformLogin = new Login(common, [options.platformUrl, ...otherUrls.map((urls) => urls.platform)]);
   let roundTrips = 0;
   const count = (): void => {
     roundTrips += 1;
   };
 
-  const readers = new SharedConnections(app, options.readConnections ?? 2, options.onFault);
+  const readers = new SharedConnections(appLogin, options.readConnections ?? 2, options.onFault);
   // As many as commits may be under way: none waits behind another's disk.
-  const sharedWriters = new SharedConnections(app, 2, options.onFault);
-  const writers = new pg.Pool({ ...app, max: options.writeConnections ?? 10, idleTimeoutMillis: 30_000 });
-  const platform = new pg.Pool({ ...common, connectionString: options.platformUrl, max: 2, idleTimeoutMillis: 10_000 });
+  const sharedWriters = new SharedConnections(appLogin, 2, options.onFault);
+  const writers = appLogin.createPool({ max: options.writeConnections ?? 10, idleTimeoutMillis: 30_000 });
+  const platform = platformLogin.createPool({ max: 2, idleTimeoutMillis: 10_000 });
   for (const pool of [writers, platform]) pool.on('error', options.onFault);
-  const changes = new ChangesConnection(app, options.onFault);
+  const changes = new ChangesConnection(appLogin, options.onFault);
 
-  async function onWriter<Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
-    const client = await writers.connect();
+  const onWriter = <Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> =>
+    onConnectionOf(appLogin, writers, work);
+
+  async function onConnectionOf<Result>(
+    login: Login,
+    pool: pg.Pool,
+    work: (client: pg.PoolClient) => Promise<Result>,
+  ): Promise<Result> {
+    const client = await login.connect(() => pool.connect());
     let broken: Error | undefined;
     // A connection that breaks tells its statements, and itself: nobody listens to a client that is checked out but we, and an
     // error that nobody hears ends the process.
@@ -184,7 +197,28 @@ export function openDatabase(options: DatabaseOptions): Database {
     platform: {
       async query<Row extends object>(text: string, values: readonly unknown[] = []) {
         count();
-        return (await platform.query<Row>(text, [...values])).rows;
+        return onConnectionOf(
+          platformLogin,
+          platform,
+          async (client) => (await client.query<Row>(text, [...values])).rows,
+        );
+      },
+
+      async exclusively<Result>(lock: number, work: () => Promise<Result>) {
+        count();
+        // A connection of its own, for as long as the work takes: the lock is the connection's.
+        const client = await platformLogin.connect(async () => {
+          const connection = new pg.Client(platformLogin.options());
+          connection.on('error', options.onFault);
+          await connection.connect();
+          return connection;
+        });
+        try {
+          const { rows } = await client.query<{ ours: boolean }>('select pg_try_advisory_lock($1) as ours', [lock]);
+          return rows[0]?.ours === true ? await work() : undefined;
+        } finally {
+          await client.end();
+        }
       },
     },
 
@@ -198,7 +232,52 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
-type ConnectionOptions = pg.ClientConfig;
+const passwordRefused = '28P01';
+
+/**
+ * How a role signs in to PostgreSQL: with the first of these addresses, or, when its password is refused, with the next one, which
+ * is then believed until it is refused itself. While master keys are exchanged the role has the password of one or of the other.
+ */
+class Login {
+  readonly #options: pg.ClientConfig;
+  readonly #urls: readonly [string, ...string[]];
+  readonly #pools: pg.Pool[] = [];
+  #current = 0;
+
+  constructor(options: pg.ClientConfig, urls: readonly [string, ...string[]]) {
+    this.#options = options;
+    this.#urls = urls;
+  }
+
+  options(): pg.ClientConfig {
+    return { ...this.#options, connectionString: this.#urls[this.#current] };
+  }
+
+  createPool(size: { readonly max: number; readonly idleTimeoutMillis: number }): pg.Pool {
+    const pool = new pg.Pool({ ...this.options(), ...size });
+    this.#pools.push(pool);
+    return pool;
+  }
+
+  async connect<Connection>(attempt: () => Promise<Connection>): Promise<Connection> {
+    for (let refusals = 0; ; refusals += 1) {
+      const tried = this.#current;
+      try {
+        return await attempt();
+      } catch (fault) {
+        const isRefused = fault instanceof pg.DatabaseError && fault.code === passwordRefused;
+        if (!isRefused || refusals + 1 >= this.#urls.length) throw fault;
+        // Another connection may have turned to the next one meanwhile.
+        if (tried === this.#current) this.#turn();
+      }
+    }
+  }
+
+  #turn(): void {
+    this.#current = (this.#current + 1) % this.#urls.length;
+    for (const pool of this.#pools) Object.assign(pool.options, { connectionString: this.#urls[this.#current] });
+  }
+}
 
 interface Slot {
   client?: pg.Client | undefined;
@@ -207,14 +286,14 @@ interface Slot {
 
 /** A few connections that all requests share: their statements travel in one pipeline and fewer wake-ups are needed. */
 class SharedConnections {
-  readonly #options: ConnectionOptions;
+  readonly #login: Login;
   readonly #onFault: (fault: unknown) => void;
   readonly #slots: readonly Slot[];
   #next = 0;
   #closed = false;
 
-  constructor(options: ConnectionOptions, size: number, onFault: (fault: unknown) => void) {
-    this.#options = options;
+  constructor(login: Login, size: number, onFault: (fault: unknown) => void) {
+    this.#login = login;
     this.#onFault = onFault;
     this.#slots = Array.from({ length: size }, () => ({}));
   }
@@ -229,23 +308,25 @@ class SharedConnections {
 
   #connect(slot: Slot): Promise<pg.Client> {
     if (this.#closed) return Promise.reject(new Error('the database is closed'));
-    slot.connecting ??= (async () => {
-      const client = new pg.Client(this.#options);
-      const gone = (fault?: unknown): void => {
-        if (slot.client === client) slot.client = undefined;
-        if (fault !== undefined && !this.#closed) this.#onFault(fault);
-      };
-      client.on('error', gone);
-      client.on('end', () => gone());
-      try {
-        await client.connect();
-        slot.client = client;
-        return client;
-      } finally {
+    slot.connecting ??= this.#login
+      .connect(() => this.#open(slot))
+      .finally(() => {
         slot.connecting = undefined;
-      }
-    })();
+      });
     return slot.connecting;
+  }
+
+  async #open(slot: Slot): Promise<pg.Client> {
+    const client = new pg.Client(this.#login.options());
+    const gone = (fault?: unknown): void => {
+      if (slot.client === client) slot.client = undefined;
+      if (fault !== undefined && !this.#closed) this.#onFault(fault);
+    };
+    client.on('error', gone);
+    client.on('end', () => gone());
+    await client.connect();
+    slot.client = client;
+    return client;
   }
 
   async close(): Promise<void> {
@@ -261,7 +342,7 @@ class SharedConnections {
 
 /** The one connection that hears of changes; while it is away, `listening` is false and everyone must look for themselves. */
 class ChangesConnection {
-  readonly #options: ConnectionOptions;
+  readonly #login: Login;
   readonly #onFault: (fault: unknown) => void;
   #client: pg.Client | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -269,8 +350,8 @@ class ChangesConnection {
   #closed = false;
   listening = false;
 
-  constructor(options: ConnectionOptions, onFault: (fault: unknown) => void) {
-    this.#options = { ...options, pipeline: false, statement_timeout: 0 };
+  constructor(login: Login, onFault: (fault: unknown) => void) {
+    this.#login = login;
     this.#onFault = onFault;
   }
 
@@ -280,11 +361,7 @@ class ChangesConnection {
   }
 
   async #connect(): Promise<void> {
-    const client = new pg.Client(this.#options);
-    client.on('notification', (message) => this.#listener?.onChange(message.payload ?? ''));
-    client.on('error', (fault) => this.#lost(client, fault));
-    client.on('end', () => this.#lost(client));
-    await client.connect();
+    const client = await this.#login.connect(() => this.#open());
     await client.query(`listen ${changesChannel}`);
     // Closed meanwhile: nobody else would end this one, and an open connection keeps the process alive.
     if (this.#closed) return client.end();
@@ -292,6 +369,15 @@ class ChangesConnection {
     this.#listener?.onInterrupted();
     this.listening = true;
     this.#watch(client);
+  }
+
+  async #open(): Promise<pg.Client> {
+    const client = new pg.Client({ ...this.#login.options(), pipeline: false, statement_timeout: 0 });
+    client.on('notification', (message) => this.#listener?.onChange(message.payload ?? ''));
+    client.on('error', (fault) => this.#lost(client, fault));
+    client.on('end', () => this.#lost(client));
+    await client.connect();
+    return client;
   }
 
   /** A network that swallows everything closes nothing: a connection that does not answer between two looks is a lost one. */

@@ -7,8 +7,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Knex } from 'knex';
 import pg from 'pg';
-import type { Sealer } from '#src/foundation/sealing.ts';
+import { SealBroken, type Sealer } from '#src/foundation/sealing.ts';
 import { databaseUrls, rolePassword, type ServingRole } from './database_roles.ts';
+import { checkMasterKey, rememberMasterKey } from './installation.ts';
 
 export interface Migrated {
   readonly applied: readonly string[];
@@ -38,7 +39,7 @@ export async function migrate({ ownerUrl, sealer }: { ownerUrl: string; sealer: 
   try {
     await client.query('select pg_advisory_lock($1)', [advisoryLock]);
     const owner = await readOwner(client);
-    await checkMasterKey(client, sealer);
+    await refuseOtherMasterKey(client, sealer);
     await ensureRoles(client, { ownerUrl, sealer });
     const pending = await pendingMigrations(client);
     if (pending.length > 0) await runMigrations(ownerUrl);
@@ -63,36 +64,17 @@ async function readOwner(client: pg.Client): Promise<Migrated['owner']> {
   return { name: row.name, superuser: row.superuser, bypassesRowLevelSecurity: row.bypasses };
 }
 
-const sealContext = 'installation';
-
 /** Refuses before anything is touched when this database was sealed with a key that is not configured. */
-async function checkMasterKey(client: pg.Client, sealer: Sealer): Promise<void> {
-  const sealed = await readSealCheck(client);
-  if (sealed === undefined) return;
+async function refuseOtherMasterKey(client: pg.Client, sealer: Sealer): Promise<void> {
   try {
-    sealer.open(sealed, sealContext);
+    await checkMasterKey(client, sealer);
   } catch (fault) {
+    if (!(fault instanceof SealBroken)) throw fault;
     const problem = 'this database was made with another master key';
     const fix =
       'give back the POORT_MASTER_KEY it was made with; to change it, put the new key in front and keep the old one behind';
     throw new MigrationRefused(`${problem}: ${fix}`, { cause: fault });
   }
-}
-
-/** Seals with the first key of the list: once it was rotated to the front, the older ones may go when nothing else needs them. */
-async function rememberMasterKey(client: pg.Client, sealer: Sealer): Promise<void> {
-  await client.query(
-    `insert into installation (seal_check) values ($1) on conflict (singleton) do update set seal_check = excluded.seal_check`,
-    [sealer.seal('', sealContext)],
-  );
-}
-
-async function readSealCheck(client: pg.Client): Promise<Buffer | undefined> {
-  const exists = await client.query<{ there: boolean }>(
-    `select to_regclass('public.installation') is not null as there`,
-  );
-  if (exists.rows[0]?.there !== true) return undefined;
-  return (await client.query<{ seal_check: Buffer }>('select seal_check from installation')).rows[0]?.seal_check;
 }
 
 async function ensureRoles(

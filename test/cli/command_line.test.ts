@@ -467,6 +467,8 @@ describe('the command line beside a running npm start', () => {
     expect((keys as Json[]).map(({ alg, status }) => [alg, status])).toEqual([
       ['ES256', 'active'],
       ['RS256', 'active'],
+      ['ES256', 'next'],
+      ['RS256', 'next'],
     ]);
   });
 

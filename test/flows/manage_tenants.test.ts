@@ -16,12 +16,14 @@ describe('a tenant', () => {
     if (created.outcome !== 'created') throw new Error(created.reason);
     const keys = await queryAsSuperuser<{ alg: string; status: string }>(
       server.database,
-      'select alg, status from signing_keys where tenant_id = $1 order by alg',
+      'select alg, status from signing_keys where tenant_id = $1 order by alg, status',
       [created.id],
     );
     expect(keys).toEqual([
       { alg: 'ES256', status: 'active' },
+      { alg: 'ES256', status: 'next' },
       { alg: 'RS256', status: 'active' },
+      { alg: 'RS256', status: 'next' },
     ]);
     const roles = await queryAsSuperuser<{ name: string; inherits: string | null }>(
       server.database,

@@ -107,6 +107,7 @@ describe('an answer', () => {
       for (const { name, request } of routes) {
         const control = (await send(request)).header('cache-control') ?? '';
         if (name === 'asset') expect(control).toBe('public, max-age=31536000, immutable');
+        else if (name === 'keys') expect(control).toBe(`public, max-age=${server.config.keys.jwksCacheSeconds}`);
         else if (cacheable.has(name)) expect({ name, control }).toEqual({ name, control: '' });
         else expect({ name, control }).toEqual({ name, control: expect.stringContaining('no-store') });
       }

@@ -178,6 +178,7 @@ describe('the catalogue of a migrated database', () => {
         where p.polname <> 'tenant_isolation' order by 1`,
     );
     expect(rows.map((row) => row.name)).toEqual([
+      'definer_counts on apis',
       'definer_counts on signing_keys',
       'definer_counts on tenants',
       'definer_looks_up on users',

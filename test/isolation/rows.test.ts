@@ -235,7 +235,13 @@ describe('the role of the platform', () => {
           and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e') order by 1`,
     );
     const names = functions.rows.map(({ name }) => name);
-    expect(names).toEqual(['person_by_email', 'sweep_expired', 'tenants_without_active_keys']);
+    expect(names).toEqual([
+      'person_by_email',
+      'sweep_expired',
+      'tenants_sealed_otherwise',
+      'tenants_with_keys_due',
+      'tenants_without_active_keys',
+    ]);
     const { rows } = await platform.query('select person_by_email($1) as id, tenants_without_active_keys() as n', [
       acme.person.email,
     ]);

@@ -56,3 +56,15 @@ export async function updateApiStatus(
   );
   return rows.length === 1;
 }
+
+/** The algorithms that the tenant's active APIs have their tokens signed with. */
+export async function listApiAlgorithms(
+  transaction: Transaction,
+  tenantId: TenantId,
+): Promise<readonly ApiRow['signing_alg'][]> {
+  const rows = await transaction.query<Pick<ApiRow, 'signing_alg'>>(
+    `select distinct signing_alg from apis where tenant_id = $1 and status = 'active' order by signing_alg`,
+    [tenantId],
+  );
+  return rows.map((row) => row.signing_alg);
+}

@@ -48,3 +48,8 @@ export async function updateTenantStatus(
   );
   return rows.length === 1;
 }
+
+/** Until the transaction ends nobody else gets this lock. Adding rows of the tenant goes on, and so does reading. */
+export async function lockTenant(transaction: Transaction, tenantId: TenantId): Promise<void> {
+  await transaction.query('select id from tenants where id = $1 for no key update', [tenantId]);
+}
