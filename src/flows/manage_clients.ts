@@ -14,6 +14,7 @@ import { appendEvent } from '#src/storage/event_log.ts';
 import { insertApi, updateApiStatus } from '#src/storage/tables/apis.ts';
 import { findClient, insertClient, insertClientSecret, updateClientStatus } from '#src/storage/tables/clients.ts';
 import type { FlowContext } from './flow_context.ts';
+import { keepFirstKeys, makeKeysForApi } from './rotate_keys.ts';
 
 export type CreateClientOutcome =
   | {
@@ -109,6 +110,7 @@ export async function createApi(
   if (plan.outcome === 'refused') return plan;
   const now = context.clock();
   const tenant = context.database.tenant(input.tenantId);
+  const keys = await makeKeysForApi(plan.api.signingAlg);
   return tenant.transaction(async (transaction) => {
     if (!(await insertApi(transaction, { ...plan.api, tenantId: input.tenantId, now }))) return { outcome: 'taken' };
     const event: NewEvent = {
@@ -118,6 +120,7 @@ export async function createApi(
       target: { type: 'api', id: plan.api.audience },
     };
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+    await keepFirstKeys(context, transaction, { tenantId: input.tenantId, keys });
     return { outcome: 'created', api: plan.api };
   });
 }

@@ -7,7 +7,7 @@ import { appendEvent } from '#src/storage/event_log.ts';
 import { insertRole } from '#src/storage/tables/roles.ts';
 import { insertTenant, updateTenantStatus } from '#src/storage/tables/tenants.ts';
 import { type FlowContext, Refusal } from './flow_context.ts';
-import { keepSigningKey, makeSigningKeys } from './rotate_keys.ts';
+import { keepFirstKeys, makeFirstKeys } from './rotate_keys.ts';
 
 export type CreateTenantOutcome =
   | { readonly outcome: 'created'; readonly id: TenantId; readonly slug: string; readonly name: string }
@@ -28,11 +28,7 @@ export async function createTenant(
   const now = context.clock();
   const id = tenantId(uuidv7(now));
   // The next key of each algorithm is published from the start, so that the first rotation, too, surprises nobody.
-  const keys = await makeSigningKeys(
-    DEFAULT_SIGNING_ALGORITHMS.flatMap((alg) =>
-      (['active', 'next'] as const).map((status) => ({ alg, status, requested: false })),
-    ),
-  );
+  const keys = await makeFirstKeys(DEFAULT_SIGNING_ALGORITHMS);
   const tenant = context.database.tenant(id);
   try {
     return await tenant.transaction(async (transaction) => {
@@ -44,7 +40,7 @@ export async function createTenant(
         now,
       });
       if (!inserted) throw new Refusal<CreateTenantOutcome>({ outcome: 'refused', reason: 'slug_taken' });
-      for (const key of keys) await keepSigningKey(context, transaction, { tenantId: id, key, now });
+      await keepFirstKeys(context, transaction, { tenantId: id, keys });
       const roleIds = new Map<string, string>(BUILT_IN_ROLES.map((role) => [role.name, uuidv7(now)]));
       for (const role of BUILT_IN_ROLES) {
         const inherits = 'inherits' in role ? roleIds.get(role.inherits) : undefined;

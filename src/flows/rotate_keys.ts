@@ -57,14 +57,14 @@ export interface NewSigningKey {
 }
 
 /** Takes a while: no connection may be held meanwhile. */
-export async function makeSigningKeys(
+async function makeSigningKeys(
   wanted: readonly Pick<NewSigningKey, 'alg' | 'status' | 'requested'>[],
 ): Promise<readonly NewSigningKey[]> {
   return Promise.all(wanted.map(async (key) => ({ ...key, pair: await generateSigningKeyPair(key.alg) })));
 }
 
 /** Seals the private part, bound to the tenant and the key. */
-export async function keepSigningKey(
+async function keepSigningKey(
   { sealer }: Pick<KeyContext, 'sealer'>,
   transaction: Transaction,
   { tenantId, key, now }: { tenantId: TenantId; key: NewSigningKey; now: Date },
@@ -81,6 +81,33 @@ export async function keepSigningKey(
     rotationRequested: requested,
     now,
   });
+}
+
+/** One that signs and one that waits, for each of these algorithms. */
+export function makeFirstKeys(algorithms: readonly SigningAlgorithm[]): Promise<readonly NewSigningKey[]> {
+  return makeSigningKeys(
+    algorithms.flatMap((alg) => (['active', 'next'] as const).map((status) => ({ alg, status, requested: false }))),
+  );
+}
+
+/** What an API needs beyond the keys that every tenant has. */
+export function makeKeysForApi(alg: SigningAlgorithm): Promise<readonly NewSigningKey[]> {
+  return makeFirstKeys(DEFAULT_SIGNING_ALGORITHMS.some((known) => known === alg) ? [] : [alg]);
+}
+
+/** Keeps those of an algorithm that the tenant has no key of yet; nobody has cached anything that they could be missing from. */
+export async function keepFirstKeys(
+  context: Pick<KeyContext, 'sealer' | 'clock'>,
+  transaction: Transaction,
+  { tenantId, keys }: { tenantId: TenantId; keys: readonly NewSigningKey[] },
+): Promise<void> {
+  if (keys.length === 0) return;
+  await lockTenant(transaction, tenantId);
+  const present = await listSigningKeys(transaction, tenantId);
+  const now = context.clock();
+  for (const key of keys) {
+    if (present.every(({ alg }) => alg !== key.alg)) await keepSigningKey(context, transaction, { tenantId, key, now });
+  }
 }
 
 export interface AlgorithmRotated {

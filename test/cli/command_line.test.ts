@@ -472,6 +472,40 @@ describe('the command line beside a running npm start', () => {
     ]);
   });
 
+  it('rotates and retires signing keys, and says when a key will sign', async () => {
+    const tenant = ['--tenant', 'acme'];
+    const list = async (): Promise<readonly Json[]> => (await done(['keys', 'list', ...tenant]))['keys'] as Json[];
+    const [active, , next] = await list();
+    expect(await done(['keys', 'rotate', ...tenant])).toMatchObject({
+      tenant: 'acme',
+      rotated: false,
+      keys: [{ alg: 'ES256', rotated: false, kid: next?.['kid'], replaces: active?.['kid'] }, { alg: 'RS256' }],
+    });
+    // It is not changed by asking again, and the list tells the same moment.
+    const asked = await done(['keys', 'rotate', ...tenant]);
+    const signsFrom = (await list())[2]?.['signs_from'];
+    expect((asked['keys'] as Json[])[0]?.['signs_from']).toBe(signsFrom);
+
+    const { output, code } = await run(['keys', 'rotate', ...tenant, '--now']);
+    expect([code, output]).toEqual([0, expect.stringContaining(`ES256: ${next?.['kid']} signs now`)]);
+    const retire = ['keys', 'retire', ...tenant, '--kid', String(next?.['kid'])];
+    const replacement = (await list())[2]?.['kid'];
+    expect(await done(retire)).toMatchObject({ alg: 'ES256', retired: true, replaced_by: replacement });
+    expect(await refused(retire)).toBe('unknown_key');
+    expect((await list()).map(({ status }) => status)).toEqual([
+      'active',
+      'active',
+      'next',
+      'next',
+      'retired',
+      'retired',
+    ]);
+    expect((await run(['keys', 'retire', ...tenant])).code).toBe(2);
+    expect((await run(['keys', 'rotate'])).code).toBe(2);
+    expect(await refused(['keys', 'rotate', '--tenant', 'nobody'])).toBe('unknown_tenant');
+    expect(await done(['keys', 'reseal'])).toMatchObject({ tenants: 0, sealed_with_older_key: 0 });
+  });
+
   it.each([
     { role: [], name: 'poort_owner' },
     { role: ['--role', 'app'], name: 'poort_app' },

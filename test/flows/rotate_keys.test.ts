@@ -1,3 +1,4 @@
+import { createRemoteJWKSet, jwtVerify } from 'jose';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { createApi } from '#src/flows/manage_clients.ts';
 import { changeTenantStatus, createTenant } from '#src/flows/manage_tenants.ts';
@@ -7,8 +8,8 @@ import { sendRaw } from '#test/support/raw_http.ts';
 import { eventually, terminateProductConnections, withConnection } from '#test/support/sql.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { createMovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';
-import { callEndpoint } from '#test/support/user_agent.ts';
-import { createTestTenant, type TestTenant } from '#test/support/world.ts';
+import { authorize, callEndpoint, createUserAgent, exchangeCode } from '#test/support/user_agent.ts';
+import { createTestTenant, postLogoutUri, type TestTenant } from '#test/support/world.ts';
 
 const time = createMovableClock();
 let server: TestServer;
@@ -168,6 +169,64 @@ describe('a rotation by hand', () => {
   });
 });
 
+describe('an API that has its tokens signed with EdDSA', () => {
+  it('gets a key for that with the first such API, and gets its tokens at once', async () => {
+    const tenant = await createTestTenant(server, 'umbrella');
+    const audiences = ['https://api.umbrella.test/one', 'https://api.umbrella.test/two', 'https://api.umbrella.test/3'];
+    const made = await Promise.all(
+      audiences.map((audience) =>
+        createApi(server.context, {
+          tenantId: tenant.id,
+          api: { audience, tokenFormat: 'jwt', signingAlg: 'EdDSA', scopes: ['readings:read=Read'] },
+        }),
+      ),
+    );
+    expect(made.map(({ outcome }) => outcome)).toEqual(['created', 'created', 'created']);
+    const keys = (await keysOf(tenant.id)).filter(({ alg }) => alg === 'EdDSA');
+    expect(keys.map(({ status }) => status)).toEqual(['active', 'next']);
+    const form = { grant_type: 'client_credentials', resource: audiences[1] ?? '', scope: 'readings:read' };
+    await eventually(
+      'its tokens are signed',
+      async () => {
+        const issued = await callEndpoint(tenant.issuer, '/token', { client: tenant.clients.machine, form });
+        if (issued.status !== 200) return false;
+        const jwks = createRemoteJWKSet(new URL(`${tenant.issuer}/jwks`));
+        const { protectedHeader } = await jwtVerify(String(issued.json['access_token']), jwks);
+        return protectedHeader.alg === 'EdDSA' && protectedHeader.kid === keys[0]?.kid;
+      },
+      1_000,
+    );
+  });
+});
+
+describe('a person who signed in before a rotation', () => {
+  it('is still signed out by their application, for as long as a session lives', async () => {
+    const tenant = await createTestTenant(server, 'hooli');
+    const stranger = await createTestTenant(server, 'pied');
+    const { web } = tenant.clients;
+    const agent = createUserAgent(server.origin);
+    const { json } = await exchangeCode(tenant, web, await authorize(agent, { tenant, client: web }));
+    const signOut = async (hint: unknown): Promise<number> => {
+      const parameters = new URLSearchParams({ id_token_hint: String(hint), post_logout_redirect_uri: postLogoutUri });
+      return (await agent.request(`${tenant.issuer}/logout?${parameters}`)).status;
+    };
+    time.advance(untilRipe());
+    await rotateKeys(server.context, { tenantId: tenant.id, rules: rules() });
+    await eventually('the new keys are published', async () => (await published(tenant.issuer)).length === 6, 1_000);
+    expect(await signOut(json['id_token'])).toBe(200);
+    // What another tenant signed, or a key that is gone, is no hint.
+    const theirs = await exchangeCode(
+      stranger,
+      stranger.clients.web,
+      await authorize(createUserAgent(server.origin), { tenant: stranger, client: stranger.clients.web }),
+    );
+    expect(await signOut(theirs.json['id_token'])).toBe(400);
+    const retired = kidOf(await keysOf(tenant.id), 'retired', 'RS256') ?? '';
+    await retireKey(server.context, { tenantId: tenant.id, kid: retired });
+    await eventually('its hint is refused', async () => (await signOut(json['id_token'])) === 400, 1_000);
+  });
+});
+
 describe('an emergency', () => {
   it('takes a key away from every process within a second, and another one signs at once', async () => {
     const acme = await createTestTenant(server, 'acme');
@@ -267,10 +326,11 @@ describe('the clock’s work', () => {
     expect(await keepAllKeys(other.context, rules())).toBe(0);
   });
 
-  it('makes a key of the algorithm that an API asks for', async () => {
+  it('gives an API of the version before the keys that its algorithm needs', async () => {
     const { id } = await newTenant();
     const api = { audience: 'https://api.test/eddsa', tokenFormat: 'jwt', signingAlg: 'EdDSA', scopes: [] } as const;
     expect(await createApi(server.context, { tenantId: id, api })).toMatchObject({ outcome: 'created' });
+    await queryAsSuperuser(server.database, "delete from signing_keys where tenant_id = $1 and alg = 'EdDSA'", [id]);
     await keepAllKeys(server.context, rules());
     expect(kidOf(await keysOf(id), 'active', 'EdDSA')).toBeDefined();
   });

@@ -1,4 +1,4 @@
-import { createSealer, SealBroken } from '#src/foundation/sealing.ts';
+import { createSealer, SealBroken, sealedBy } from '#src/foundation/sealing.ts';
 import { Secret } from '#src/foundation/secret.ts';
 
 const key = (filler: number) => new Secret(Buffer.alloc(32, filler).toString('base64'));
@@ -61,6 +61,14 @@ describe('a list of master keys', () => {
   it('no longer opens what a removed key sealed', () => {
     const before = sealer.seal('kept', CONTEXT);
     expect(() => createSealer([key(2)]).open(before, CONTEXT)).toThrow(SealBroken);
+  });
+
+  it('tells which of them sealed a value', () => {
+    const before = sealer.seal('kept', CONTEXT);
+    const rotated = createSealer([key(2), key(1)]);
+    expect(sealedBy(before)).toEqual(rotated.keyIds[1]);
+    expect(sealedBy(rotated.seal('new', CONTEXT))).toEqual(rotated.keyIds[0]);
+    expect(sealedBy(Buffer.from('never sealed'))).toBeUndefined();
   });
 
   it('must hold whole keys, and each once', () => {

@@ -32,11 +32,20 @@ afterAll(async () => {
   await testDatabase.drop();
 });
 
-function open({ appUrl }: { appUrl?: string } = {}): Database {
+function open({
+  appUrl,
+  platformUrl,
+  otherUrls = [],
+}: {
+  appUrl?: string;
+  platformUrl?: string;
+  otherUrls?: readonly { app: string; platform: string }[];
+} = {}): Database {
   const { app, platform } = roleUrls(testDatabase);
   return openDatabase({
     appUrl: appUrl ?? app,
-    platformUrl: platform,
+    platformUrl: platformUrl ?? platform,
+    otherUrls,
     readConnections: 2,
     writeConnections: 2,
     onFault: (fault) => void faults.push(fault),
@@ -417,5 +426,70 @@ describe('announcements', () => {
       );
       return rows.length === 0;
     });
+  });
+});
+
+describe('the password of a role', () => {
+  const wrong = (url: string): string => {
+    const other = new URL(url);
+    other.password = 'that-of-another-master-key';
+    return other.href;
+  };
+
+  it('may be the one that comes from any of the master keys, on every kind of connection', async () => {
+    const { app, platform } = roleUrls(testDatabase);
+    const urls = { appUrl: wrong(app), platformUrl: wrong(platform) };
+    const changing = open({ ...urls, otherUrls: [{ app, platform }] });
+    const tenant = changing.tenant(acme);
+    const ask = (): Promise<readonly (readonly object[])[]> =>
+      Promise.all([
+        ...Array.from({ length: 3 }, () => tenant.read(whoAmI, [])),
+        ...Array.from({ length: 3 }, () => tenant.write(whoAmI, [])),
+        ...Array.from({ length: 3 }, () => changing.platform.query('select current_user as name')),
+        tenant.transaction((transaction) => transaction.query('select current_user as name')),
+      ]);
+    expect((await ask()).map((rows) => rows.length)).toEqual(Array.from({ length: 10 }, () => 1));
+    await changing.listen({ onChange: () => undefined, onInterrupted: () => undefined });
+    expect(changing.isListening()).toBe(true);
+    expect(await changing.platform.exclusively(1, async () => 'worked')).toBe('worked');
+    await changing.close();
+    expect(faults).toEqual([]);
+  });
+
+  it('that comes from none of them is refused', async () => {
+    const { app, platform } = roleUrls(testDatabase);
+    const urls = { appUrl: wrong(app), platformUrl: wrong(platform) };
+    const locked = open({ ...urls, otherUrls: [{ app: wrong(app), platform: wrong(platform) }] });
+    await expect(locked.tenant(acme).read(whoAmI, [])).rejects.toMatchObject({ code: '28P01' });
+    await expect(locked.tenant(acme).write(whoAmI, [])).rejects.toMatchObject({ code: '28P01' });
+    await expect(locked.platform.query('select 1')).rejects.toMatchObject({ code: '28P01' });
+    await locked.close();
+  });
+});
+
+describe('work under a lock', () => {
+  const lock = 4711;
+
+  it('is done by one of several, and by the next when the first is done or dies', async () => {
+    const other = open();
+    const [first, second] = await Promise.all([
+      database.platform.exclusively(lock, async () => other.platform.exclusively(lock, async () => 'second')),
+      database.platform.exclusively(lock + 1, async () => 'elsewhere'),
+    ]);
+    expect([first, second]).toEqual([undefined, 'elsewhere']);
+    expect(await other.platform.exclusively(lock, async () => 'second')).toBe('second');
+
+    await database.platform.exclusively(lock, async () => {
+      await terminateProductConnections(testDatabase.superuserUrl, "query like '%pg_try_advisory_lock%'");
+      expect(await other.platform.exclusively(lock, async () => 'second')).toBe('second');
+    });
+    await other.close();
+    expect(faults).not.toEqual([]);
+  });
+
+  it('that fails gives the lock back', async () => {
+    const failing = database.platform.exclusively(lock, () => Promise.reject(new Error('failed')));
+    await expect(failing).rejects.toThrow('failed');
+    expect(await database.platform.exclusively(lock, async () => 'worked')).toBe('worked');
   });
 });
