@@ -23,7 +23,7 @@ const resealLock = 7_067_681;
  * In one process at a time: what the installation itself has sealed, and every tenant, suspended ones too. How many had something to seal anew; a tenant whose values do not open
  * does not hold up the others. Throws an AggregateError at the end when there was one.
  */
-export async function resealAll(context: ResealContext, ownerUrl: string): Promise<number> {
+export async function resealAll(context: ResealContext, ownerUrl: string, signal?: AbortSignal): Promise<number> {
   const { database, sealer } = context;
   const [keyId] = sealer.keyIds;
   if (keyId === undefined) return 0;
@@ -32,6 +32,7 @@ export async function resealAll(context: ResealContext, ownerUrl: string): Promi
     return forEachTenant(
       (after) => listTenantsSealedOtherwise(database, { keyId, after, limit: tenantsAtOnce }),
       (tenantId) => resealTenant(context, { tenantId, keyId }),
+      signal,
     );
   });
   return worked ?? 0;

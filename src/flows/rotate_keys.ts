@@ -207,7 +207,7 @@ const keysLock = 7_067_680;
  * Does what is due for every active tenant, in one process at a time; a tenant that fails does not hold up the others.
  * Throws an AggregateError at the end when some failed.
  */
-export async function keepAllKeys(context: KeyContext, rules: SigningKeyRules): Promise<number> {
+export async function keepAllKeys(context: KeyContext, rules: SigningKeyRules, signal?: AbortSignal): Promise<number> {
   const worked = await context.database.platform.exclusively(keysLock, () =>
     forEachTenant(
       (after) =>
@@ -219,22 +219,26 @@ export async function keepAllKeys(context: KeyContext, rules: SigningKeyRules): 
           limit: tenantsAtOnce,
         }),
       (tenantId) => keepKeys(context, { tenantId, rules }),
+      signal,
     ),
   );
   return worked ?? 0;
 }
 
-/** Through all tenants that a list of those after a given one names, bounded. How many had something done. */
+/** Through all tenants that a list of those after a given one names, bounded, until told to stop. How many had something done. */
 export async function forEachTenant(
   listAfter: (after: TenantId) => Promise<readonly TenantId[]>,
   work: (tenantId: TenantId) => Promise<boolean>,
+  signal?: AbortSignal,
 ): Promise<number> {
   const faults: unknown[] = [];
   let worked = 0;
   let after = everyoneAfter;
-  while (worked < mostTenants) {
+  const isToldToStop = (): boolean => signal?.aborted === true;
+  while (worked < mostTenants && !isToldToStop()) {
     const tenants = await listAfter(after);
     for (const tenantId of tenants) {
+      if (isToldToStop()) break;
       try {
         if (await work(tenantId)) worked += 1;
       } catch (cause) {

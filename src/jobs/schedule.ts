@@ -12,7 +12,8 @@ import type { DatabaseUrls } from '#src/storage/database_roles.ts';
 interface Job {
   readonly name: string;
   readonly everySeconds: number;
-  readonly run: () => Promise<Readonly<Record<string, number>>>;
+  /** Long work looks at the signal: somebody waits for the process to end. */
+  readonly run: (signal: AbortSignal) => Promise<Readonly<Record<string, number>>>;
 }
 
 export interface Schedule {
@@ -37,17 +38,24 @@ export function startSchedule({ database, logger, config, clock, sealer, urls }:
   const context: KeyContext = { database, clock, sealer, actor: { type: 'system', id: 'keys' }, origin: {} };
   const jobs: readonly Job[] = [
     { name: 'sweep', everySeconds: 60, run: async () => ({ swept_rows: await sweep(database) }) },
-    { name: 'keys', everySeconds: 60, run: async () => ({ tenants: await keepAllKeys(context, rules) }) },
+    { name: 'keys', everySeconds: 60, run: async (signal) => ({ tenants: await keepAllKeys(context, rules, signal) }) },
     // With one master key everything is sealed with it, or does not open at all.
     ...(sealer.keyIds.length === 1
       ? []
-      : [{ name: 'reseal', everySeconds: 60, run: async () => ({ tenants: await resealAll(context, urls.owner) }) }]),
+      : [
+          {
+            name: 'reseal',
+            everySeconds: 60,
+            run: async (signal: AbortSignal) => ({ tenants: await resealAll(context, urls.owner, signal) }),
+          },
+        ]),
   ];
+  const stopping = new AbortController();
   const running = new Set<Promise<void>>();
 
   async function runOne(job: Job): Promise<void> {
     try {
-      logger.debug({ job: job.name, ...(await job.run()) }, 'a job ran');
+      logger.debug({ job: job.name, ...(await job.run(stopping.signal)) }, 'a job ran');
     } catch (fault) {
       logger.error({ err: fault, job: job.name }, 'a job failed');
     }
@@ -70,6 +78,7 @@ export function startSchedule({ database, logger, config, clock, sealer, urls }:
     },
     async stop() {
       for (const timer of timers) clearInterval(timer);
+      stopping.abort();
       await Promise.all(running);
     },
   };

@@ -335,6 +335,14 @@ describe('the clock’s work', () => {
     expect(kidOf(await keysOf(id), 'active', 'EdDSA')).toBeDefined();
   });
 
+  it('stops between two tenants when the process is to end, and is done by the next run', async () => {
+    const tenants = [await newTenant(), await newTenant()];
+    const forget = `delete from signing_keys where tenant_id = any ($1) and status = 'next'`;
+    await queryAsSuperuser(server.database, forget, [tenants.map(({ id }) => id)]);
+    expect(await keepAllKeys(server.context, rules(), AbortSignal.abort())).toBe(0);
+    expect(await keepAllKeys(server.context, rules())).toBe(2);
+  });
+
   it('is done by one process at a time, and a tenant that fails holds up no other', async () => {
     const [broken, well] = [await newTenant(), await newTenant()];
     await withConnection(server.database.superuserUrl, async (superuser) => {

@@ -97,7 +97,8 @@ describe('an answer', () => {
         for (const header of ['server', 'x-powered-by', 'via', 'x-runtime', 'strict-transport-security'])
           expect({ name, header, values: all(answer, header) }).toEqual({ name, header, values: [] });
         expect(JSON.stringify(answer.headers) + answer.body).not.toMatch(
-          /koa|express|node\/|oidc-provider|node_modules|at .*\.ts:\d/i,
+          // Whole words: a published key may spell anything.
+          /\b(?:koa|express)\b|node\/|oidc-provider|node_modules|at .*\.ts:\d/i,
         );
       }
     });
