@@ -142,6 +142,7 @@ describe('a single-use value', () => {
     await commit(code(used));
     await commit({ do: 'consume', kind: 'AuthorizationCode', id: used });
     const fresh = Array.from({ length: 6 }, newId);
+    const before = await countEvents();
     const requests = fresh.map((id, index) =>
       commitArtifacts(database.tenant(acme), {
         operations: index % 2 === 0 ? [code(id)] : [{ do: 'consume', kind: 'AuthorizationCode', id: used }, code(id)],
@@ -149,7 +150,6 @@ describe('a single-use value', () => {
         now,
       }),
     );
-    const before = await countEvents();
     const outcomes = await Promise.allSettled(requests);
     expect(outcomes.map(({ status }) => status)).toEqual(
       fresh.map((_, index) => (index % 2 === 0 ? 'fulfilled' : 'rejected')),
