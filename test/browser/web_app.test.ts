@@ -5,6 +5,7 @@ import { addMember } from '#src/flows/manage_people.ts';
 import { describeWithChromium, launchChromium } from '#test/support/browser.ts';
 import { axeViolations, sidewaysScroll, signInAs, takeShots, visit } from '#test/support/browser_visit.ts';
 import { type RunningApplication, startWebApp } from '#test/support/relying_parties.ts';
+import { ageUsedValues } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';
 
@@ -114,11 +115,13 @@ describeWithChromium('a web application in Chromium', () => {
     },
   );
 
-  it('is told when the refresh token before is presented again: the grant ends', async () => {
+  it('is given the same again when an answer got lost, and is told when a used refresh token comes back later', async () => {
     await visit(browser, { origins, locale: 'en-GB' }, async ({ page, complaints }) => {
       await begin(page, acme);
       await signInAs(page, acme.person);
       await press(page, 'Refresh');
+      expect(await press(page, 'Present the previous one again')).toContain('the same successor');
+      await ageUsedValues(server.database, 11);
       expect(await press(page, 'Present the previous one again')).toContain('ended the whole grant');
       await takeShots(page, 'web-app-replay');
       expect(await press(page, 'Userinfo')).toContain('invalid_token');
