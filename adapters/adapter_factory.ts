@@ -4,18 +4,29 @@ import type { TenantId } from '#src/domain/tenant.ts';
 import { type ArtifactModel, artifactModels, createArtifactsAdapter } from './artifacts_adapter.ts';
 import { type ClientsCache, createClientsAdapter } from './clients_adapter.ts';
 import { createRefreshTokensAdapter, type RotationRules } from './refresh_tokens_adapter.ts';
+import { type FindLivingToken, withStructuredTokens } from './structured_tokens_adapter.ts';
+
+export interface AdapterDependencies {
+  readonly tenantId: TenantId;
+  readonly clients: ClientsCache;
+  readonly rotation: RotationRules;
+  readonly findLiving: FindLivingToken;
+}
 
 const known: ReadonlySet<string> = new Set(artifactModels);
 
 /** Throws for a model this version does not know: a new one must be thought about, not stored by accident. */
 export function createAdapter(
   model: string,
-  { tenantId, clients, rotation }: { tenantId: TenantId; clients: ClientsCache; rotation: RotationRules },
+  { tenantId, clients, rotation, findLiving }: AdapterDependencies,
 ): Adapter {
   if (model === 'Client') return createClientsAdapter(clients, tenantId);
   if (!isArtifactModel(model)) throw new Error(`the engine asked for an unknown model: ${model}`);
   const artifacts = createArtifactsAdapter(model);
-  return model === 'RefreshToken' ? createRefreshTokensAdapter(artifacts, rotation) : artifacts;
+  if (model === 'RefreshToken') return createRefreshTokensAdapter(artifacts, rotation);
+  if (model === 'AccessToken' || model === 'ClientCredentials')
+    return withStructuredTokens(model, artifacts, findLiving);
+  return artifacts;
 }
 
 function isArtifactModel(model: string): model is ArtifactModel {

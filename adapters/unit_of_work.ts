@@ -63,7 +63,7 @@ export class UnitOfWork {
       if (row === undefined) return undefined;
       if (row.account !== null) this.#accounts.set(row.account.id, Promise.resolve(accountFromJson(row.account)));
       // The grant came along: the engine asks for it next.
-      if (row.grant_hash !== null) this.#learn('Grant', row.grant_hash.toString('hex'), row.grant_payload);
+      if (row.grant_hash !== null) this.learn('Grant', row.grant_hash.toString('hex'), row.grant_payload);
       this.#found.add(`${kind}:${idHash}`);
       const consumedAt = row.consumed_at ?? undefined;
       return { idHash, payload: row.payload, consumedAt, consumedSecondsAgo: row.consumed_seconds ?? undefined };
@@ -84,7 +84,7 @@ export class UnitOfWork {
       const row = await findSessionByUid(this.tenant, uid);
       if (row === undefined) return undefined;
       const idHash = row.id_hash.toString('hex');
-      this.#learn('Session', idHash, row.payload);
+      this.learn('Session', idHash, row.payload);
       return { idHash, payload: row.payload, consumedAt: undefined };
     });
   }
@@ -237,7 +237,8 @@ export class UnitOfWork {
     return reading;
   }
 
-  #learn(kind: string, idHash: string, payload: Payload | null): void {
+  /** What a read brought along: the engine need not ask for it again. */
+  learn(kind: string, idHash: string, payload: Payload | null): void {
     const key = `${kind}:${idHash}`;
     if (this.#remembered.has(key)) return;
     const found = payload === null ? undefined : { idHash, payload, consumedAt: undefined };

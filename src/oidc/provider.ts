@@ -9,6 +9,7 @@ import { isFirstUse, valuePrefixes } from '#adapters/artifacts_adapter.ts';
 import { type ClientsCache, extraClientMetadata } from '#adapters/clients_adapter.ts';
 import { createRefreshChain, type RefreshChain } from '#adapters/refresh_chain.ts';
 import { type RotationRules, successorValue } from '#adapters/refresh_tokens_adapter.ts';
+import type { FindLivingToken } from '#adapters/structured_tokens_adapter.ts';
 import type { Config } from '#config/config.ts';
 import { absoluteSecondsFor, refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
 import { graceFor, mustRotate } from '#src/domain/rotation.ts';
@@ -59,9 +60,9 @@ export const authenticationContexts = { password: 'urn:poort:acr:password', mult
 export function createProvider(
   tenant: TenantRow,
   material: TenantMaterial,
-  dependencies: EngineDependencies,
+  dependencies: EngineDependencies & { readonly findLiving: FindLivingToken },
 ): Provider {
-  const { config, sealer, pages } = dependencies;
+  const { config, sealer, pages, clients, findLiving } = dependencies;
   const { lifetimes } = config;
   const apis: ReadonlyMap<string, ApiRow> = new Map(material.apis.map((api) => [api.audience, api]));
   const secure = config.http.publicUrl.startsWith('https:');
@@ -80,7 +81,7 @@ export function createProvider(
   const nowSeconds = (): number => Math.floor(dependencies.clock().getTime() / 1000);
 
   const configuration: Configuration = {
-    adapter: (model: string) => createAdapter(model, { tenantId: tenant.id, clients: dependencies.clients, rotation }),
+    adapter: (model: string) => createAdapter(model, { tenantId: tenant.id, clients, rotation, findLiving }),
     jwks: { keys: publicationOrder(material.keys).map((key) => openKey(key, tenant, sealer)) },
     routes: endpointPaths,
 
@@ -102,6 +103,7 @@ export function createProvider(
       idTokenSigningAlgValues: ['RS256', 'ES256', 'EdDSA'],
       clientAuthSigningAlgValues: ['ES256', 'RS256', 'PS256', 'EdDSA'],
       dPoPSigningAlgValues: ['ES256', 'EdDSA'],
+      introspectionSigningAlgValues: ['RS256', 'ES256', 'EdDSA'],
     },
     assertJwtClientAuthClaimsAndHeader: (_ctx, claims, header) => assertIsClientAssertion(claims, header, nowSeconds()),
     extraClientMetadata: { properties: [...extraClientMetadata] },
@@ -118,6 +120,8 @@ export function createProvider(
         enabled: true,
         allowedPolicy: (_ctx, client, token) => mayIntrospect(client, token, apis),
       },
+      // RFC 9701, for who asks by `Accept`; RS256 unless the client registered another.
+      jwtIntrospection: { enabled: true },
       pushedAuthorizationRequests: { enabled: true },
       resourceIndicators: {
         enabled: true,
@@ -146,6 +150,8 @@ export function createProvider(
     loadExistingGrant,
     // Tokens outlive the browser's session; an explicit sign-out ends them all (see provider_events.ts).
     expiresWithSession: () => false,
+    // An access token ends what it was issued under, of either form: its JWT siblings live by the grant alone.
+    revokeGrantPolicy: () => true,
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: (ctx) => {
       const { RefreshToken, Client: client } = ctx.oidc.entities;
@@ -164,7 +170,15 @@ export function createProvider(
       pages.problem(ctx, tenant, { code: out.error, status: statusCode ?? status ?? 500 });
     },
 
-    formats: { bitsOfOpaqueRandomness: 256 },
+    formats: {
+      bitsOfOpaqueRandomness: 256,
+      customizers: {
+        // What a JWT lives by. An opaque token has it beside it in its row.
+        jwt: (_ctx, token, jwt) => {
+          if (token instanceof provider.AccessToken) jwt.payload['gid'] = token.grantId;
+        },
+      },
+    },
     ttl: {
       AccessToken: lifetimes.accessTokenSeconds,
       ClientCredentials: lifetimes.accessTokenSeconds,
@@ -200,7 +214,7 @@ export function createProvider(
     return provider.urlFor(name, options);
   };
   limitRequests(provider);
-  keepClientInstances(provider, (clientId) => dependencies.clients.find(tenant.id, clientId));
+  keepClientInstances(provider, (clientId) => clients.find(tenant.id, clientId));
   provider.Client.prototype.compareClientSecret = async function compareClientSecret(this: Client, actual: string) {
     return matchesAny(actual, factsOf(this).secretHashes);
   };

@@ -1,9 +1,11 @@
 /**
  * What the parameters of one protocol request may be. The engine reads bodies and queries by itself and would hand on whatever
- * they hold, so the limits sit where it keeps them: on its context. Refusals are RFC 6749 `invalid_request`.
+ * they hold, so the limits sit where it keeps them: on its context. Refusals are RFC 6749 `invalid_request`. A structured token is
+ * replaced there by what the engine agrees to look up.
  */
 import type Provider from 'oidc-provider';
 import { errors } from 'oidc-provider';
+import { lookUpValueOf } from '#adapters/structured_tokens_adapter.ts';
 import { MAXIMUM_SCOPES } from '#src/domain/scope.ts';
 
 const maximumParameters = 64;
@@ -24,6 +26,9 @@ const keptTexts = [
   'ui_locales',
 ] as const;
 
+/** Where the engine looks a token up, and refuses a structured one before it does. */
+const routesThatLookUp: ReadonlySet<string> = new Set(['introspection', 'revocation']);
+
 type Parameters = Readonly<Record<string, unknown>>;
 
 /** What the engine's context holds instead of its own fields; symbols, because this is on the path of every request. */
@@ -31,6 +36,7 @@ const body = Symbol('body');
 const parameters = Symbol('parameters');
 
 interface LimitedContext {
+  readonly route: string;
   [body]?: Parameters | undefined;
   [parameters]?: Parameters | undefined;
 }
@@ -58,6 +64,7 @@ export function limitRequests(provider: Provider): void {
         if (typeof scope === 'string' && scope.length > MAXIMUM_SCOPES && scope.split(' ').length > MAXIMUM_SCOPES)
           throw new errors.InvalidRequest(`a request may name ${MAXIMUM_SCOPES} scopes`);
         if (given !== undefined) refuseLongTexts(given);
+        if (given !== undefined && routesThatLookUp.has(this.route)) showStandIn(given);
         this[parameters] = given;
       },
     },
@@ -70,6 +77,12 @@ function refuseLongTexts(given: Parameters): void {
     if (typeof value === 'string' && value.length > maximumTextLength)
       throw new errors.InvalidRequest(`${name} may have ${maximumTextLength} characters`);
   }
+}
+
+/** The parameters were put together for this request, a moment ago, and nobody has seen them yet. */
+function showStandIn(given: { token?: unknown }): void {
+  // A repeated parameter is a list, which the engine refuses.
+  if (typeof given.token === 'string') given.token = lookUpValueOf(given.token);
 }
 
 function refuseBody(given: Parameters): void {

@@ -6,7 +6,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
 import { type Client, errors, type Interaction, type InteractionResults, type KoaContextWithOIDC } from 'oidc-provider';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
+import type { AccessTokenClaims } from '#src/domain/access_token.ts';
 import type { NewEvent } from '#src/domain/event.ts';
+import { issuerOf } from '#src/domain/tenant.ts';
 import type { Origin } from '#src/storage/event_log.ts';
 import { findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
 import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
@@ -16,6 +18,7 @@ import type { ApplicationLink } from './engine_pages.ts';
 import { newGrant } from './policies.ts';
 import { applicationOf, createProvider, type EngineDependencies } from './provider.ts';
 import { commitWhatHappens } from './provider_events.ts';
+import { createStructuredTokens } from './structured_tokens.ts';
 
 export interface Exchange {
   readonly request: IncomingMessage;
@@ -60,6 +63,8 @@ export interface TenantEngine {
   readonly provider: Provider;
   /** Serves one protocol request; `request.url` is relative to the issuer and `baseUrl` is the issuer's path. */
   serve(exchange: Exchange): Promise<void>;
+  /** What a JWT access token says, verified and alive; undefined for every other text. For which API it is, is for the caller to check. */
+  readStructuredToken(token: string): Promise<AccessTokenClaims | undefined>;
   findInteraction(exchange: Exchange, uid: string): Promise<InteractionFound>;
   /** Records the answer and says where the browser goes next: always back to the engine, which decides. */
   answerInteraction(exchange: Exchange, uid: string, answer: InteractionAnswer): Promise<InteractionEnded>;
@@ -74,9 +79,17 @@ export async function buildTenantEngine(
   dependencies: EngineDependencies,
   hooks: TenantEngineHooks,
 ): Promise<TenantEngine> {
-  const { database, clock, pages } = dependencies;
+  const { config, database, clock, pages } = dependencies;
   const tenantDatabase = database.tenant(tenant.id);
-  const provider = createProvider(tenant, await readTenantMaterial(tenantDatabase), dependencies);
+  const material = await readTenantMaterial(tenantDatabase);
+  const findLiving = createStructuredTokens({
+    tenant,
+    database: tenantDatabase,
+    issuer: issuerOf(tenant, config.http.publicUrl),
+    keys: material.keys,
+    clock,
+  });
+  const provider = createProvider(tenant, material, { ...dependencies, findLiving });
   commitWhatHappens(provider, { tenant, pages, onFault: hooks.onFault });
   const handle = provider.callback();
   const unitFor = (exchange: Exchange): UnitOfWork =>
@@ -104,6 +117,8 @@ export async function buildTenantEngine(
     provider,
 
     serve: (exchange) => unitFor(exchange).run(() => handle(exchange.request, exchange.response)),
+
+    readStructuredToken: async (token) => (await findLiving(token))?.claims,
 
     findInteraction: (exchange, uid) =>
       unitFor(exchange).run(async () => {

@@ -91,6 +91,7 @@ describe('tokens', () => {
         amr: ['pwd'],
         acr: 'urn:poort:acr:password',
         sid: expect.stringMatching(/^.{16,}$/),
+        gid: expect.stringMatching(/^.{16,}$/),
         mfa_verified: false,
       });
       expect(roles).toEqual(expect.arrayContaining(['admin', 'reader']));

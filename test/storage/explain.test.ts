@@ -100,6 +100,12 @@ const calls: Readonly<Record<string, readonly string[]>> = {
     `select sign_in_attempts_forgive('${acme}', ${hash('1-7')}, array[${hash('1-8')}, ${hash('1-9')}])`,
   ],
   sign_in_candidate: [`select * from sign_in_candidate('${acme}', 'person-7@acme.test')`],
+  structured_tokens_find: [
+    `select * from structured_tokens_find('${acme}', array[${hash('jti')}], array[${hash('1-7')}], array['${person}'],
+                                          array['client-7'], array['https://1.test'])`,
+    `select * from structured_tokens_find('${acme}', array[${hash('jti')}], array[null::bytea], array['client-7'],
+                                          array['client-7'], array['https://1.test'])`,
+  ],
   tenant_material: [`select * from tenant_material('${acme}')`],
 };
 

@@ -76,6 +76,39 @@ describe('a round trip to PostgreSQL is taken', () => {
     expect(await roundTripsOf(() => introspect(acme, acme.clients.web, token))).toBeLessThanOrEqual(1);
   });
 
+  it('at most once for introspecting a person’s JWT access token (budget 1)', async () => {
+    const extra = { resource: acme.jwtApi, scope: 'openid readings:read' };
+    const token = String((await tokensOf(extra))['access_token']);
+    for (const reader of [acme.clients.web, acme.clients.resource_server]) {
+      expect((await introspect(acme, reader, token)).json['active']).toBe(true);
+      expect(await roundTripsOf(() => introspect(acme, reader, token))).toBeLessThanOrEqual(1);
+    }
+  });
+
+  it('at most once for introspecting a client’s own JWT access token (budget 1)', async () => {
+    const token = String((await machineToken(acme.jwtApi)).json['access_token']);
+    const { resource_server: api } = acme.clients;
+    expect((await introspect(acme, api, token)).json['active']).toBe(true);
+    expect(await roundTripsOf(() => introspect(acme, api, token))).toBeLessThanOrEqual(1);
+  });
+
+  it('never for introspecting a JWT that is not signed by the tenant (budget 0)', async () => {
+    const token = `${String((await machineToken(acme.jwtApi)).json['access_token']).slice(0, -8)}AAAAAAAA`;
+    expect(await roundTripsOf(() => introspect(acme, acme.clients.web, token))).toBe(0);
+  });
+
+  it.each(['opaque', 'jwt'] as const)(
+    'at most twice for revoking a client’s own %s token (budget 2)',
+    async (format) => {
+      const resource = format === 'jwt' ? acme.jwtApi : acme.opaqueApi;
+      const issued = [await machineToken(resource), await machineToken(resource)];
+      const tokens = issued.map(({ json }) => String(json['access_token']));
+      const revoke = (): Promise<EndpointAnswer> =>
+        callEndpoint(acme.issuer, '/revoke', { client: acme.clients.machine, form: { token: tokens.pop() ?? '' } });
+      expect(await roundTripsOf(revoke)).toBeLessThanOrEqual(2);
+    },
+  );
+
   it('never for introspecting what cannot be a token (budget 0)', async () => {
     expect(await roundTripsOf(() => introspect(acme, acme.clients.web, 'nothing of ours'))).toBe(0);
   });

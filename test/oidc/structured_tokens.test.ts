@@ -1,0 +1,443 @@
+/** JWT access tokens at the two endpoints the engine refuses them at, and what they live by. */
+import * as jose from 'jose';
+import { disableClient } from '#src/flows/manage_clients.ts';
+import { changeMembershipStatus } from '#src/flows/manage_people.ts';
+import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
+import { sendRaw } from '#test/support/raw_http.ts';
+import { openTenantKey, signWith } from '#test/support/signed_tokens.ts';
+import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
+import { startTestServer, type TestServer } from '#test/support/test_server.ts';
+import {
+  authorizationRequest,
+  authorize,
+  callEndpoint,
+  createUserAgent,
+  exchangeCode,
+  introspect,
+  refresh,
+  type UserAgent,
+} from '#test/support/user_agent.ts';
+import { createTestTenant, postLogoutUri, type TestClient, type TestTenant } from '#test/support/world.ts';
+
+describe('a JWT access token', () => {
+  let server: TestServer;
+  let other: TestServer;
+  let acme: TestTenant;
+  let now = new Date();
+
+  beforeAll(async () => {
+    const clock = (): Date => now;
+    server = await startTestServer({ clock });
+    other = await startTestServer({ beside: server, clock });
+    acme = await createTestTenant(server, 'acme');
+  });
+
+  beforeEach(() => {
+    now = new Date();
+  });
+
+  afterAll(async () => {
+    await other.close();
+    await server.close();
+  });
+
+  const tokensFor = async (
+    { tenant = acme, client = tenant.clients.web }: { tenant?: TestTenant; client?: TestClient } = {},
+    agent: UserAgent = createUserAgent(server.origin),
+  ): Promise<{ accessToken: string; refreshToken: string; idToken: string; agent: UserAgent }> => {
+    const extra = { scope: 'openid readings:read', resource: tenant.jwtApi };
+    const { json } = await exchangeCode(tenant, client, await authorize(agent, { tenant, client, extra }));
+    const [accessToken, refreshToken, idToken] = ['access_token', 'refresh_token', 'id_token'].map((name) =>
+      String(json[name]),
+    );
+    return { accessToken: accessToken ?? '', refreshToken: refreshToken ?? '', idToken: idToken ?? '', agent };
+  };
+  const machineToken = async (tenant = acme): Promise<string> => {
+    const form = { grant_type: 'client_credentials', resource: tenant.jwtApi, scope: 'readings:read' };
+    return String(
+      (await callEndpoint(tenant.issuer, '/token', { client: tenant.clients.machine, form })).json['access_token'],
+    );
+  };
+  const revoke = (client: TestClient, token: string, extra: Readonly<Record<string, string>> = {}) =>
+    callEndpoint(acme.issuer, '/revoke', { client, form: { token, ...extra } });
+  const isActive = async (token: string, client = acme.clients.resource_server): Promise<unknown> =>
+    (await introspect(acme, client, token)).json['active'];
+  /** At one of the servers of the installation: by its port, under the common name. */
+  const isActiveAt = async ({ config }: TestServer, tenant: TestTenant, token: string): Promise<unknown> => {
+    const { clientId, clientSecret } = tenant.clients.resource_server;
+    const answer = await sendRaw(config.http.port, {
+      method: 'POST',
+      target: `/t/${tenant.slug}/introspect`,
+      headers: [
+        ['Host', new URL(server.origin).host],
+        ['Authorization', `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}`],
+        ['Content-Type', 'application/x-www-form-urlencoded'],
+      ],
+      body: new URLSearchParams({ token }).toString(),
+    });
+    // A tenant that is suspended does not say so of a token: it says nothing at all.
+    return answer.status === 200 ? JSON.parse(answer.body).active : false;
+  };
+
+  describe('introspected', () => {
+    it('gives every claim of the public interface, but for the name of its grant', async () => {
+      const { accessToken } = await tokensFor();
+      const { gid, ...claims } = jose.decodeJwt(accessToken);
+      expect(gid).toMatch(/^.{16,}$/);
+      const { status, json, headers } = await introspect(acme, acme.clients.resource_server, accessToken);
+      expect(status).toBe(200);
+      expect(headers.get('cache-control')).toContain('no-store');
+      expect(json).toEqual({ ...claims, active: true, token_type: 'Bearer' });
+      expect(Object.keys(json)).toEqual(
+        expect.arrayContaining(
+          'iss sub aud exp iat jti client_id scope tenant tenant_id roles permissions amr acr auth_time sid mfa_verified'.split(
+            ' ',
+          ),
+        ),
+      );
+    });
+
+    it('tells as much of an opaque token for another API', async () => {
+      const { accessToken, agent } = await tokensFor();
+      const extra = { scope: 'openid readings:read', resource: acme.opaqueApi };
+      const { web, resource_server: api } = acme.clients;
+      const opaque = await exchangeCode(acme, web, await authorize(agent, { tenant: acme, client: web, extra }));
+      const described = [accessToken, String(opaque.json['access_token'])].map((token) => introspect(acme, api, token));
+      const [structured, stored] = (await Promise.all(described)).map(({ json }) => Object.keys(json).sort());
+      // The value of an opaque token is its identifier, which is nobody's business.
+      expect(structured?.filter((name) => name !== 'jti')).toEqual(stored);
+    });
+
+    it('tells of a client that asked in its own name', async () => {
+      const token = await machineToken();
+      const { json } = await introspect(acme, acme.clients.resource_server, token);
+      expect(json).toEqual({ ...jose.decodeJwt(token), active: true, token_type: 'Bearer' });
+      expect(json['sub']).toBe(acme.clients.machine.clientId);
+    });
+
+    it('says the same whatever the hint says', async () => {
+      const { accessToken } = await tokensFor();
+      for (const hint of ['access_token', 'refresh_token', 'urn:ietf:params:oauth:token-type:jwt', 'nonsense', '']) {
+        const form = { token: accessToken, token_type_hint: hint };
+        const answer = await callEndpoint(acme.issuer, '/introspect', { client: acme.clients.web, form });
+        expect({ hint, active: answer.json['active'] }).toEqual({ hint, active: true });
+      }
+    });
+
+    it('is told only to a client that has authenticated', async () => {
+      const { accessToken } = await tokensFor();
+      const wrong = { ...acme.clients.resource_server, clientSecret: 'wrong' };
+      for (const call of [introspect(acme, wrong, accessToken), revoke(wrong, accessToken)])
+        expect(await call).toMatchObject({ status: 401, json: { error: 'invalid_client' } });
+      expect((await callEndpoint(acme.issuer, '/introspect', { form: { token: accessToken } })).status).toBe(400);
+      expect(await isActive(accessToken)).toBe(true);
+    });
+
+    it('says that it is bound to a key', async () => {
+      const key = await openTenantKey(server, { tenant: acme, alg: 'ES256' });
+      const claims = jose.decodeJwt((await tokensFor()).accessToken);
+      const bound = await signWith(key, { ...claims, cnf: { jkt: 'the-thumbprint' } });
+      expect((await introspect(acme, acme.clients.resource_server, bound)).json).toMatchObject({
+        active: true,
+        token_type: 'DPoP',
+        cnf: { jkt: 'the-thumbprint' },
+      });
+    });
+
+    it('is over when it expires', async () => {
+      const { accessToken } = await tokensFor();
+      now = new Date(Number(jose.decodeJwt(accessToken).exp) * 1000 - 1_000);
+      expect(await isActive(accessToken)).toBe(true);
+      now = new Date(Number(jose.decodeJwt(accessToken).exp) * 1000);
+      expect(await isActive(accessToken)).toBe(false);
+    });
+
+    it('cannot be sent as the text that stands for it inside', async () => {
+      await tokensFor();
+      for (const token of ['a structured token', 'a structured token.', 'undefined'])
+        expect(await introspect(acme, acme.clients.web, token)).toMatchObject({ status: 200, json: { active: false } });
+      const repeated = new URLSearchParams([
+        ['token', 'a.b.c'],
+        ['token', (await tokensFor()).accessToken],
+      ]);
+      const { clientId, clientSecret } = acme.clients.web;
+      const answer = await fetch(`${acme.issuer}/introspect`, {
+        method: 'POST',
+        headers: { authorization: `Basic ${Buffer.from(`${clientId}:${clientSecret}`).toString('base64')}` },
+        body: repeated,
+      });
+      expect([answer.status, ((await answer.json()) as { error: string }).error]).toEqual([400, 'invalid_request']);
+    });
+
+    it('is no access token for userinfo and no refresh token', async () => {
+      const { accessToken } = await tokensFor();
+      const userinfo = await fetch(`${acme.issuer}/userinfo`, { headers: { authorization: `Bearer ${accessToken}` } });
+      expect(userinfo.status).toBe(401);
+      expect(await refresh(acme, acme.clients.web, accessToken)).toMatchObject({
+        status: 400,
+        json: { error: 'invalid_grant' },
+      });
+    });
+  });
+
+  describe('revoked', () => {
+    it('ends with everything under its grant: siblings of both forms, the refresh token and what it would have given', async () => {
+      const { accessToken, refreshToken, agent } = await tokensFor();
+      const renewed = await refresh(acme, acme.clients.web, refreshToken);
+      const sibling = String(renewed.json['access_token']);
+      expect(await isActive(sibling)).toBe(true);
+      const answer = await revoke(acme.clients.web, accessToken);
+      expect(answer).toMatchObject({ status: 200, json: {} });
+      for (const token of [accessToken, sibling]) expect(await isActive(token)).toBe(false);
+      expect((await introspect(acme, acme.clients.web, accessToken)).json).toEqual({ active: false });
+      expect(await refresh(acme, acme.clients.web, String(renewed.json['refresh_token']))).toMatchObject({
+        status: 400,
+        json: { error: 'invalid_grant' },
+      });
+      // The person is still signed in; what they ask for next is a grant of its own.
+      const again = await tokensFor({}, agent);
+      expect(await isActive(again.accessToken)).toBe(true);
+      expect(await isActive(accessToken)).toBe(false);
+    });
+
+    it('has ended what an opaque one would have ended, and the other way round', async () => {
+      const agent = createUserAgent(server.origin);
+      const { accessToken } = await tokensFor({}, agent);
+      const { web } = acme.clients;
+      const opaque = await exchangeCode(
+        acme,
+        web,
+        await authorize(agent, {
+          tenant: acme,
+          client: web,
+          extra: { resource: acme.opaqueApi, scope: 'readings:read' },
+        }),
+      );
+      expect(await isActive(accessToken)).toBe(true);
+      await revoke(web, String(opaque.json['access_token']));
+      expect(await isActive(accessToken)).toBe(false);
+    });
+
+    it('asks a person again when the application is somebody else’s', async () => {
+      const { accessToken, agent } = await tokensFor({ client: acme.clients.third });
+      await revoke(acme.clients.third, accessToken);
+      const extra = { scope: 'openid readings:read', resource: acme.jwtApi };
+      const page = await agent.follow(authorizationRequest(acme, acme.clients.third, extra).url);
+      expect(page.body).toContain('name="decision"');
+      const again = await tokensFor({ client: acme.clients.third }, agent);
+      expect(await isActive(again.accessToken)).toBe(true);
+      expect(await isActive(accessToken)).toBe(false);
+    });
+
+    it('tells of it in one event', async () => {
+      const { accessToken } = await tokensFor();
+      const revoked = () => readEvents(server.database, { tenantId: acme.id, types: ['token.revoked'] });
+      const before = (await revoked()).length;
+      for (const hint of ['refresh_token', 'access_token'])
+        await revoke(acme.clients.web, accessToken, { token_type_hint: hint });
+      const events = (await revoked()).slice(before);
+      expect(events).toEqual([
+        expect.objectContaining({
+          outcome: 'success',
+          actor_type: 'client',
+          actor_id: acme.clients.web.clientId,
+          data: expect.objectContaining({ kind: 'AccessToken' }),
+        }),
+      ]);
+    });
+
+    it('is denied by its identifier when it has no grant, and no other token with it', async () => {
+      const [token, sibling] = [await machineToken(), await machineToken()];
+      expect((await revoke(acme.clients.machine, token)).status).toBe(200);
+      expect(await isActive(token)).toBe(false);
+      expect(await isActive(sibling)).toBe(true);
+      const rows = await queryAsSuperuser<{ expires_at: Date; row: string }>(
+        server.database,
+        `select expires_at, to_json(artifacts)::text as row from artifacts where kind = 'DeniedToken' and tenant_id = $1
+          order by created_at desc limit 1`,
+        [acme.id],
+      );
+      const { exp, jti } = jose.decodeJwt(token);
+      expect(rows[0]?.expires_at.getTime()).toBe(Number(exp) * 1000);
+      expect(rows[0]?.row).not.toContain(jti);
+    });
+
+    it('many times at the same moment is revoked, and nothing fails', async () => {
+      for (const [client, token] of [
+        [acme.clients.machine, await machineToken()],
+        [acme.clients.web, (await tokensFor()).accessToken],
+      ] as const) {
+        const answers = await Promise.all(Array.from({ length: 8 }, () => revoke(client, token)));
+        expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(200));
+        expect(await isActive(token)).toBe(false);
+      }
+      expect(server.log).toEqual([]);
+    });
+
+    it('lives on when somebody else asked for it, who is told nothing', async () => {
+      const { accessToken } = await tokensFor();
+      const machine = await machineToken();
+      const mine = await revoke(acme.clients.machine, await machineToken());
+      for (const [client, token] of [
+        [acme.clients.third, accessToken],
+        [acme.clients.resource_server, accessToken],
+        [acme.clients.machine, accessToken],
+        [acme.clients.web, machine],
+      ] as const) {
+        const { status, json } = await revoke(client, token);
+        expect({ status, json }).toEqual({ status: mine.status, json: mine.json });
+        expect(await isActive(token)).toBe(true);
+      }
+    });
+  });
+
+  describe('is dead within a second, at every server, after', () => {
+    const endings: readonly (readonly [
+      string,
+      (tenant: TestTenant, held: Awaited<ReturnType<typeof tokensFor>>) => Promise<unknown>,
+    ])[] = [
+      [
+        'its revocation',
+        (tenant, { accessToken }) =>
+          callEndpoint(tenant.issuer, '/revoke', { client: tenant.clients.web, form: { token: accessToken } }),
+      ],
+      [
+        'the revocation of its refresh token',
+        (tenant, { refreshToken }) =>
+          callEndpoint(tenant.issuer, '/revoke', { client: tenant.clients.web, form: { token: refreshToken } }),
+      ],
+      [
+        'reuse of its refresh token',
+        async (tenant, { refreshToken }) => {
+          const first = await refresh(tenant, tenant.clients.web, refreshToken);
+          await refresh(tenant, tenant.clients.web, String(first.json['refresh_token']));
+          now = new Date(now.getTime() + 120_000);
+          await refresh(tenant, tenant.clients.web, refreshToken);
+        },
+      ],
+      [
+        'the person’s sign-out',
+        async (tenant, { agent, idToken }) => {
+          const query = new URLSearchParams({ id_token_hint: idToken, post_logout_redirect_uri: postLogoutUri });
+          const page = await agent.follow(`${tenant.issuer}/logout?${query}`);
+          await agent.submit(page, { logout: 'yes' });
+        },
+      ],
+      [
+        'the person was disabled',
+        (tenant) =>
+          queryAsSuperuser(server.database, "update users set status = 'disabled' where id = $1", [tenant.person.id]),
+      ],
+      [
+        'the membership was disabled',
+        ({ id, person }) =>
+          changeMembershipStatus(server.context, { tenantId: id, email: person.email, status: 'disabled' }),
+      ],
+      [
+        'the client was disabled',
+        ({ id, clients }) => disableClient(server.context, { tenantId: id, clientId: clients.web.clientId }),
+      ],
+      [
+        'the API was disabled',
+        ({ id, jwtApi }) =>
+          queryAsSuperuser(
+            server.database,
+            "update apis set status = 'disabled' where tenant_id = $1 and audience = $2",
+            [id, jwtApi],
+          ),
+      ],
+      ['the tenant was suspended', ({ id }) => changeTenantStatus(server.context, { id, status: 'suspended' })],
+      [
+        'its signing key was removed',
+        ({ id }) =>
+          queryAsSuperuser(server.database, "delete from signing_keys where tenant_id = $1 and alg = 'ES256'", [id]),
+      ],
+    ];
+
+    it.each(endings)('%s', async (name, end) => {
+      const tenant = await createTestTenant(server, name.replaceAll(/[^a-z]+/g, '-').slice(0, 40));
+      const held = await tokensFor({ tenant });
+      for (const one of [server, other]) expect(await isActiveAt(one, tenant, held.accessToken)).toBe(true);
+      await end(tenant, held);
+      const endedAt = performance.now();
+      for (const one of [other, server]) {
+        let active = await isActiveAt(one, tenant, held.accessToken);
+        while (active === true && performance.now() - endedAt < 1_000)
+          active = await isActiveAt(one, tenant, held.accessToken);
+        expect(active).toBe(false);
+      }
+    });
+
+    it('the client that asked in its own name was disabled', async () => {
+      const tenant = await createTestTenant(server, 'machines');
+      const token = await machineToken(tenant);
+      expect(await isActiveAt(other, tenant, token)).toBe(true);
+      await queryAsSuperuser(
+        server.database,
+        "update clients set status = 'disabled' where tenant_id = $1 and client_id = $2",
+        [tenant.id, tenant.clients.machine.clientId],
+      );
+      expect(await isActiveAt(other, tenant, token)).toBe(false);
+    });
+  });
+
+  describe('described in a signed answer (RFC 9701)', () => {
+    const asJwt = 'application/token-introspection+jwt';
+    const ask = async (token: string, accept: string, client = acme.clients.resource_server) => {
+      const response = await fetch(`${acme.issuer}/introspect`, {
+        method: 'POST',
+        headers: {
+          accept,
+          authorization: `Basic ${Buffer.from(`${client.clientId}:${client.clientSecret}`).toString('base64')}`,
+        },
+        body: new URLSearchParams({ token }),
+      });
+      const { status, headers } = response;
+      return {
+        status,
+        type: headers.get('content-type') ?? '',
+        cache: headers.get('cache-control'),
+        body: await response.text(),
+      };
+    };
+    const verify = (body: string) =>
+      jose.jwtVerify(body, jose.createRemoteJWKSet(new URL(`${acme.issuer}/jwks`)), {
+        issuer: acme.issuer,
+        audience: acme.clients.resource_server.clientId,
+        typ: 'token-introspection+jwt',
+      });
+
+    it('is signed for the one who asked and holds what the plain answer holds', async () => {
+      const { accessToken } = await tokensFor();
+      const { status, type, cache, body } = await ask(accessToken, asJwt);
+      expect({ status, type, cache }).toEqual({ status: 200, type: `${asJwt}; charset=utf-8`, cache: 'no-store' });
+      const { payload, protectedHeader } = await verify(body);
+      expect(protectedHeader.alg).toBe('RS256');
+      const plain = await introspect(acme, acme.clients.resource_server, accessToken);
+      expect(payload['token_introspection']).toEqual(plain.json);
+      // RFC 9701 §5: so that the answer can be no access token of the person's.
+      expect(payload).not.toHaveProperty('sub');
+      expect(payload).not.toHaveProperty('exp');
+      expect(await isActive(body)).toBe(false);
+    });
+
+    it('says no more to who may know nothing', async () => {
+      const { accessToken } = await tokensFor();
+      const { body } = await ask(accessToken, asJwt, acme.clients.machine);
+      expect(jose.decodeJwt(body)).toEqual({
+        iss: acme.issuer,
+        aud: acme.clients.machine.clientId,
+        iat: expect.any(Number),
+        token_introspection: { active: false },
+      });
+    });
+
+    it.each(['*/*', 'application/json', 'text/html'])('is plain JSON for %s', async (accept) => {
+      const { accessToken } = await tokensFor();
+      const { status, type, body } = await ask(accessToken, accept);
+      expect(status).toBe(200);
+      expect(type).toContain('application/json');
+      expect(JSON.parse(body)).toMatchObject({ active: true });
+    });
+  });
+});
