@@ -9,6 +9,7 @@ export interface TenantKey {
   readonly kid: string;
   readonly alg: string;
   readonly publicJwk: jose.JWK;
+  readonly privateJwk: jose.JWK;
   readonly privateKey: jose.CryptoKey;
 }
 
@@ -24,9 +25,15 @@ export async function openTenantKey(
   );
   if (row === undefined) throw new Error(`no active ${alg} key`);
   const sealed = server.context.sealer.open(row.private_sealed, signingKeyContext(tenant.id, row.kid));
-  const privateKey = await jose.importJWK(JSON.parse(sealed.toString('utf8')), alg);
-  if (privateKey instanceof Uint8Array) throw new Error('a symmetric key');
-  return { kid: row.kid, alg, publicJwk: row.public_jwk, privateKey };
+  const privateJwk: jose.JWK = JSON.parse(sealed.toString('utf8'));
+  return { kid: row.kid, alg, publicJwk: row.public_jwk, privateJwk, privateKey: await importKey(privateJwk, alg) };
+}
+
+/** A key for one algorithm; throws for a symmetric one. */
+export async function importKey(jwk: jose.JWK, alg: string): Promise<jose.CryptoKey> {
+  const key = await jose.importJWK({ ...jwk, alg }, alg);
+  if (key instanceof Uint8Array) throw new Error('a symmetric key');
+  return key;
 }
 
 export function signWith(
