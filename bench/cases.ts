@@ -42,7 +42,7 @@ export async function createCases(subject: Subject, connections: number): Promis
   });
 
   /** Single sign-on: each request to the authorization endpoint gives one more code. */
-  const mintCodes = async (wanted: number): Promise<MintedCode[]> => {
+  const mintCodes = async (wanted: number, api?: Subject['jwtApi']): Promise<MintedCode[]> => {
     const codes: MintedCode[] = [];
     let asked = 0;
     const script: Script = () => {
@@ -50,7 +50,7 @@ export async function createCases(subject: Subject, connections: number): Promis
       asked += 1;
       const verifier = randomBytes(32).toString('base64url');
       return {
-        request: ask.authorization(codeChallenge(verifier), sessionCookies),
+        request: ask.authorization(codeChallenge(verifier), { cookie: sessionCookies, api }),
         accepts: (response) => {
           const location = response.status < 400 ? headerValue(response.head, 'location') : undefined;
           const code = /[?&]code=([^&]+)/.exec(location ?? '')?.[1];
@@ -63,8 +63,8 @@ export async function createCases(subject: Subject, connections: number): Promis
     return codes;
   };
 
-  const redeem = async (wanted: number): Promise<TokenSet[]> => {
-    const codes = await mintCodes(wanted);
+  const redeem = async (wanted: number, api?: Subject['jwtApi']): Promise<TokenSet[]> => {
+    const codes = await mintCodes(wanted, api);
     const tokens: TokenSet[] = [];
     const script: Script = () => {
       const minted = codes.pop();
@@ -84,12 +84,16 @@ export async function createCases(subject: Subject, connections: number): Promis
     return tokens;
   };
 
-  const accessTokens = (await redeem(accessTokensHeld)).map((tokens) => tokens.accessToken);
-  let tokensUsed = 0;
-  const nextAccessToken = (): string => {
-    tokensUsed += 1;
-    return accessTokens[tokensUsed % accessTokens.length] ?? '';
+  const accessTokensFor = async (api?: Subject['jwtApi']): Promise<() => string> => {
+    const accessTokens = (await redeem(accessTokensHeld, api)).map((tokens) => tokens.accessToken);
+    let tokensUsed = 0;
+    return () => {
+      tokensUsed += 1;
+      return accessTokens[tokensUsed % accessTokens.length] ?? '';
+    };
   };
+  const nextAccessToken = await accessTokensFor();
+  const nextJwt = subject.introspectsJwts ? await accessTokensFor(subject.jwtApi) : nextAccessToken;
 
   let codes: MintedCode[] = [];
   const chains = (await redeem(connections)).map((tokens) => ({ refreshToken: tokens.refreshToken }));
@@ -110,10 +114,12 @@ export async function createCases(subject: Subject, connections: number): Promis
     }),
     accepts: (response) => isTokenResponse(response) && hasJwtAccessToken(response),
   };
-  const introspection: Script = () => ({
-    request: ask.introspection(nextAccessToken()),
-    accepts: (response) => response.status === 200 && response.body.includes('"active":true'),
-  });
+  const introspectionOf =
+    (nextToken: () => string): Script =>
+    () => ({
+      request: ask.introspection(nextToken()),
+      accepts: (response) => response.status === 200 && response.body.includes('"active":true'),
+    });
   const userinfo: Script = () => ({
     request: ask.get(endpoints.userinfo, { authorization: `Bearer ${nextAccessToken()}` }),
     accepts: (response) => response.status === 200 && response.body.includes('"email"'),
@@ -130,7 +136,8 @@ export async function createCases(subject: Subject, connections: number): Promis
   });
   return {
     discovery: shared(() => discovery),
-    introspection: shared(introspection),
+    introspection: shared(introspectionOf(nextAccessToken)),
+    introspection_jwt: shared(introspectionOf(nextJwt)),
     client_credentials_opaque: shared(() => opaqueClientCredentials),
     client_credentials_jwt: shared(() => jwtClientCredentials),
     code_exchange: {
@@ -164,12 +171,13 @@ function requestWriter(subject: Subject, endpoints: Endpoints) {
   };
   const token = (client: SubjectClient, form: Readonly<Record<string, string>>): string =>
     post(endpoints.token, client, form);
-  const authorizationPath = (challenge: string): string => {
+  const authorizationPath = (challenge: string, api?: Subject['jwtApi']): string => {
     const query = new URLSearchParams({
       client_id: subject.webClient.clientId,
       response_type: 'code',
       redirect_uri: subject.webClient.redirectUri,
-      scope,
+      scope: api === undefined ? scope : `${scope} ${api.scope}`,
+      ...(api !== undefined && { resource: api.audience }),
       state: randomBytes(16).toString('base64url'),
       nonce: randomBytes(16).toString('base64url'),
       code_challenge: challenge,
@@ -181,7 +189,8 @@ function requestWriter(subject: Subject, endpoints: Endpoints) {
     get,
     token,
     authorizationPath,
-    authorization: (challenge: string, cookie: string) => get(authorizationPath(challenge), { cookie }),
+    authorization: (challenge: string, { cookie, api }: { cookie: string; api?: Subject['jwtApi'] | undefined }) =>
+      get(authorizationPath(challenge, api), { cookie }),
     introspection: (accessToken: string) => post(endpoints.introspection, subject.webClient, { token: accessToken }),
     codeExchange: (minted: MintedCode) =>
       token(subject.webClient, {

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 export const caseNames = [
   'discovery',
   'introspection',
+  'introspection_jwt',
   'client_credentials_opaque',
   'client_credentials_jwt',
   'code_exchange',

@@ -19,6 +19,8 @@ export interface Subject {
   readonly machineClient: SubjectClient;
   /** A resource server whose access tokens are JWTs (RFC 9068, ES256). */
   readonly jwtApi: { readonly audience: string; readonly scope: string };
+  /** Whether its introspection endpoint takes JWTs; where not, its opaque tokens stand in for them. */
+  readonly introspectsJwts: boolean;
   readonly person: { readonly email: string; readonly password: string };
 }
 

@@ -126,6 +126,7 @@ server.listen(port, '127.0.0.1', () => {
     webClient: { ...webClient, redirectUri },
     machineClient,
     jwtApi: { audience: jwtAudience, scope },
+    introspectsJwts: false,
     person: { email: 'ada@bench.example', password: '' },
   };
   process.stdout.write(`${JSON.stringify(announcement)}\n`);

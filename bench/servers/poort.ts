@@ -107,6 +107,7 @@ async function readSubject(input: PoortInput, processId: number): Promise<Subjec
     webClient: clientOf('web'),
     machineClient: clientOf('machine'),
     jwtApi: { audience: jwtApi.audience, scope: jwtApi.scopes.join(' ') },
+    introspectsJwts: true,
     person: { email: person.email, password: person.password },
   };
 }

@@ -31,7 +31,7 @@ export function readAccessTokenClaims(
   if (!isRecord(payload) || payload['iss'] !== issuer) return undefined;
   const { iat, exp, nbf, cnf } = payload;
   const nowSeconds = Math.floor(now.getTime() / 1000);
-  if (typeof iat !== 'number' || typeof exp !== 'number' || !(exp > nowSeconds)) return undefined;
+  if (!Number.isFinite(iat) || typeof exp !== 'number' || !(exp > nowSeconds)) return undefined;
   if (nbf !== undefined && !(typeof nbf === 'number' && nbf <= nowSeconds)) return undefined;
   if (!requiredTexts.every((name) => typeof payload[name] === 'string' && payload[name] !== '')) return undefined;
   if (!optionalTexts.every((name) => ['string', 'undefined'].includes(typeof payload[name]))) return undefined;

@@ -2,8 +2,8 @@
  * Whether a JWT access token of this tenant is good: signed by a key the tenant publishes, of the right kind, for this issuer,
  * and still alive. A token never says how it is to be checked: its `kid` picks one of our keys, and the key its algorithm.
  *
- * The tenant's engine is built anew when the tenant or its keys change, and this with it: what a removed key has signed is
- * refused at once.
+ * The tenant's engine is built anew when the tenant, its keys or its APIs change, and this with it: what a removed key has signed
+ * is refused at once.
  */
 import { createPublicKey, hash, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -27,6 +27,8 @@ export interface StructuredTokensOptions {
   readonly tenant: Pick<TenantRow, 'status'>;
   readonly database: TenantDatabase;
   readonly issuer: string;
+  /** Audiences of the APIs that are not disabled. */
+  readonly audiences: ReadonlySet<string>;
   /** Those that are published. */
   readonly keys: readonly Pick<SigningKeyRow, 'kid' | 'alg' | 'public_jwk'>[];
   readonly clock: Clock;
@@ -37,6 +39,7 @@ export function createStructuredTokens({
   tenant,
   database,
   issuer,
+  audiences,
   keys,
   clock,
 }: StructuredTokensOptions): FindLivingToken {
@@ -70,14 +73,13 @@ export function createStructuredTokens({
 
   return async (token) => {
     const claims = tenant.status === 'active' ? read(token) : undefined;
-    if (claims === undefined) return undefined;
+    if (claims === undefined || !audiences.has(claims.aud)) return undefined;
     const grantHash = claims.gid === undefined ? undefined : hashOf(claims.gid);
     const row = await findStructuredToken(database, {
       jtiHash: Buffer.from(hashOf(claims.jti), 'hex'),
       grantHash: grantHash === undefined ? undefined : Buffer.from(grantHash, 'hex'),
       subject: claims.sub,
       clientId: claims.client_id,
-      audience: claims.aud,
     });
     if (row === undefined) return undefined;
     if (grantHash === undefined || row.grant_payload === null) return { claims, grant: undefined };

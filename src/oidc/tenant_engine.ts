@@ -86,6 +86,7 @@ export async function buildTenantEngine(
     tenant,
     database: tenantDatabase,
     issuer: issuerOf(tenant, config.http.publicUrl),
+    audiences: new Set(material.apis.map(({ audience }) => audience)),
     keys: material.keys,
     clock,
   });

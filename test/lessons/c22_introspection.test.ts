@@ -4,6 +4,7 @@
  */
 import * as jose from 'jose';
 import { createClient } from '#src/flows/manage_clients.ts';
+import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import {
   authorize,
@@ -83,6 +84,25 @@ describe('C22: introspection', () => {
           expect({ name, ...seen(await introspect(tenant, client, token)) }).toEqual({ name, ...unknown });
       },
     );
+
+    it('tells nothing of one for an API that was disabled, to anybody', async () => {
+      const tenant = await createTestTenant(server, `without-${format}`);
+      const audience = format === 'jwt' ? tenant.jwtApi : tenant.opaqueApi;
+      const form = { grant_type: 'client_credentials', resource: audience, scope: 'readings:read' };
+      const { json } = await callEndpoint(tenant.issuer, '/token', { client: tenant.clients.machine, form });
+      const readers = [tenant.clients.machine, tenant.clients.resource_server];
+      const states = () =>
+        Promise.all(
+          readers.map(async (one) => (await introspect(tenant, one, String(json['access_token']))).json['active']),
+        );
+      expect(await states()).toEqual([true, true]);
+      const disable = "update apis set status = 'disabled' where tenant_id = $1 and audience = $2";
+      await queryAsSuperuser(server.database, disable, [tenant.id, audience]);
+      const disabledAt = performance.now();
+      let last = await states();
+      while (last.includes(true) && performance.now() - disabledAt < 1_000) last = await states();
+      expect(last).toEqual([false, false]);
+    });
 
     it('tells nothing of one that is over, to anybody', async () => {
       const { accessToken } = await personsToken(format);

@@ -101,10 +101,10 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   ],
   sign_in_candidate: [`select * from sign_in_candidate('${acme}', 'person-7@acme.test')`],
   structured_tokens_find: [
-    `select * from structured_tokens_find('${acme}', array[${hash('jti')}], array[${hash('1-7')}], array['${person}'],
-                                          array['client-7'], array['https://1.test'])`,
+    `select * from structured_tokens_find('${acme}', array[${hash('jti')}], array[${hash('1-9')}], array['${person}'],
+                                          array['client-8'])`,
     `select * from structured_tokens_find('${acme}', array[${hash('jti')}], array[null::bytea], array['client-7'],
-                                          array['client-7'], array['https://1.test'])`,
+                                          array['client-7'])`,
   ],
   tenant_material: [`select * from tenant_material('${acme}')`],
 };

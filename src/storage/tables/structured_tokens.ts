@@ -10,7 +10,6 @@ export interface StructuredTokenKey {
   /** The client that a token without a grant speaks for. */
   readonly subject: string;
   readonly clientId: string;
-  readonly audience: string;
 }
 
 export interface StructuredTokenRow {
@@ -20,17 +19,16 @@ export interface StructuredTokenRow {
 
 const find = {
   name: 'structured_tokens_find',
-  text: 'select * from structured_tokens_find($1, $2, $3, $4, $5, $6)',
+  text: 'select * from structured_tokens_find($1, $2, $3, $4, $5)',
 } as const;
 
-/** Undefined for what was revoked, and when the client, API, grant, member or person behind it is gone or disabled. */
+/** Undefined for what was revoked, and when the grant, client, member or person behind it is gone or disabled. */
 export const findStructuredToken = createReadTogether<StructuredTokenKey, StructuredTokenRow>(async (tenant, keys) => {
   const rows = await tenant.read<StructuredTokenRow & { ordinal: number }>(find, [
     keys.map(({ jtiHash }) => jtiHash),
     keys.map(({ grantHash }) => grantHash ?? null),
     keys.map(({ subject }) => subject),
     keys.map(({ clientId }) => clientId),
-    keys.map(({ audience }) => audience),
   ]);
   const found: (StructuredTokenRow | undefined)[] = keys.map(() => undefined);
   for (const row of rows) found[row.ordinal - 1] = row;
