@@ -381,6 +381,63 @@ describe('a JWT access token', () => {
     });
   });
 
+  describe('that was issued to another client than the grant it lives by (RFC 8693)', () => {
+    /** What an exchange gives: the person's token, to a client that the person never gave a grant. */
+    const delegated = async (tenant: TestTenant) => {
+      const { accessToken } = await tokensFor({ tenant });
+      const key = await openTenantKey(server, { tenant, alg: 'ES256' });
+      const { clientId } = tenant.clients.machine;
+      const claims: jose.JWTPayload = { ...jose.decodeJwt(accessToken), client_id: clientId, act: { sub: clientId } };
+      return { accessToken, token: await signWith(key, { ...claims, jti: 'delegated' }), claims };
+    };
+    const statesOf = async (tenant: TestTenant, ...tokens: readonly string[]) => {
+      const answers = tokens.map((token) => introspect(tenant, tenant.clients.resource_server, token));
+      return (await Promise.all(answers)).map(({ json }) => json['active']);
+    };
+
+    it('says who acts for whom', async () => {
+      const { token, claims } = await delegated(acme);
+      const { gid, ...told } = claims;
+      expect(gid).toBeDefined();
+      const { json } = await introspect(acme, acme.clients.machine, token);
+      expect(json).toEqual({ ...told, jti: 'delegated', active: true, token_type: 'Bearer' });
+    });
+
+    it('ends alone when its own client revokes it', async () => {
+      const tenant = await createTestTenant(server, 'delegation');
+      const { accessToken, token } = await delegated(tenant);
+      const revokeBy = (client: TestClient) => callEndpoint(tenant.issuer, '/revoke', { client, form: { token } });
+      await revokeBy(tenant.clients.web);
+      expect(await statesOf(tenant, token, accessToken)).toEqual([true, true]);
+      await revokeBy(tenant.clients.machine);
+      expect(await statesOf(tenant, token, accessToken)).toEqual([false, true]);
+    });
+
+    it.each(['web', 'machine'] as const)('ends when the client %s is disabled', async (type) => {
+      const tenant = await createTestTenant(server, `delegation-${type}`);
+      const { token } = await delegated(tenant);
+      expect(await statesOf(tenant, token)).toEqual([true]);
+      await disableClient(server.context, { tenantId: tenant.id, clientId: tenant.clients[type].clientId });
+      expect(await statesOf(tenant, token)).toEqual([false]);
+    });
+
+    it('ends with the grant', async () => {
+      const { accessToken, token } = await delegated(acme);
+      await revoke(acme.clients.web, accessToken);
+      expect(await statesOf(acme, token)).toEqual([false]);
+    });
+
+    it('may speak for another client, while both live', async () => {
+      const tenant = await createTestTenant(server, 'machine-for-machine');
+      const key = await openTenantKey(server, { tenant, alg: 'ES256' });
+      const claims = jose.decodeJwt(await machineToken(tenant));
+      const token = await signWith(key, { ...claims, client_id: tenant.clients.web.clientId, jti: 'for-another' });
+      expect(await statesOf(tenant, token)).toEqual([true]);
+      await disableClient(server.context, { tenantId: tenant.id, clientId: tenant.clients.machine.clientId });
+      expect(await statesOf(tenant, token)).toEqual([false]);
+    });
+  });
+
   describe('described in a signed answer (RFC 9701)', () => {
     const asJwt = 'application/token-introspection+jwt';
     const ask = async (token: string, accept: string, client = acme.clients.resource_server) => {
