@@ -56,13 +56,16 @@ function recordOutcome(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
     const token = entities.AccessToken ?? entities.ClientCredentials ?? entities.RefreshToken;
     // Somebody else's token is found but not touched, see `revocation` in provider.ts.
     if (token !== undefined && token.clientId === client?.clientId) {
-      unit.append({
+      const revoked: NewEvent = {
         type: 'token.revoked',
         outcome: 'success',
         actor: { type: 'client', id: client?.clientId },
         clientId: client?.clientId,
         data: { kind: token.kind },
-      });
+      };
+      // However many ask at the same moment, one of them ends the grant.
+      if ('grantId' in token && token.grantId !== undefined) unit.tellWithEndedGrant(revoked);
+      else unit.append(revoked);
     }
   }
   if (route === 'end_session_confirm' && params?.['logout'] !== undefined) endSession(ctx, unit);
