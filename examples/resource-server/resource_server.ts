@@ -116,7 +116,7 @@ export function createTokenChecks(options: Omit<ResourceServerOptions, 'port'>):
       }
     },
 
-    // RFC 7662. Works for opaque tokens too. An answer other than 200 is a fault of ours, not of the token.
+    // RFC 7662. Works for signed and opaque tokens. An answer other than 200 is a fault of ours, not of the token.
     async live(token) {
       const { metadata } = await server();
       const credentials = [options.clientId, options.clientSecret].map(encodeURIComponent).join(':');

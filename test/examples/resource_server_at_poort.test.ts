@@ -41,6 +41,15 @@ describe('the example API at a running server', () => {
     });
   });
 
+  it('asks about a signed token too, and refuses it at once when it was revoked, which its signature does not show', async () => {
+    await withApi(acme.jwtApi, async (call, token) => {
+      expect((await call('/live')).status).toBe(200);
+      await callEndpoint(acme.issuer, '/revoke', { client: acme.clients.machine, form: { token } });
+      expect((await call('/live')).status).toBe(401);
+      expect((await call('/local')).status).toBe(200);
+    });
+  });
+
   it('asks about an opaque token, and refuses it at once when it was revoked', async () => {
     await withApi(acme.opaqueApi, async (call, token) => {
       expect((await call('/live')).status).toBe(200);
