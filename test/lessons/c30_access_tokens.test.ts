@@ -241,16 +241,23 @@ describe('C30: a text that looks like a JWT access token', () => {
         encodePart('['.repeat(6_000)),
       ),
     );
+    // A connection for each: on a busy machine a kept one may be closed by age in the moment it is used again.
+    const ask = (token: string) =>
+      callEndpoint(acme.issuer, '/introspect', {
+        client: acme.clients.resource_server,
+        form: { token },
+        headers: { connection: 'close' },
+      });
     const text = fc.array(part, { minLength: 1, maxLength: 6 }).map((parts) => parts.join('.'));
     await fc.assert(
       fc.asyncProperty(text, async (token) => {
         fc.pre(token !== genuine && token !== '');
-        const asked = await introspect(acme, acme.clients.resource_server, token);
+        const asked = await ask(token);
         // NUL can be in no parameter of any request: the engine says so before it looks at what it is.
         if (token.includes('\u0000')) expect(asked).toMatchObject({ status: 400, json: { error: 'invalid_request' } });
         else expect({ status: asked.status, json: asked.json }).toEqual({ status: 200, json: { active: false } });
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   }, 60_000);
 
