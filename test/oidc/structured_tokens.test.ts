@@ -1,6 +1,8 @@
 /** JWT access tokens at the two endpoints the engine refuses them at, and what they live by. */
 import * as jose from 'jose';
 import { disableClient } from '#src/flows/manage_clients.ts';
+import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
+import { createTestEngines } from '#test/support/engines.ts';
 import { openTenantKey, signWith } from '#test/support/signed_tokens.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
@@ -172,6 +174,33 @@ describe('a JWT access token', () => {
         status: 400,
         json: { error: 'invalid_grant' },
       });
+    });
+  });
+
+  describe('read by another part of the house', () => {
+    const readAt = async (slug: string, token: string) => {
+      const engines = createTestEngines(server);
+      try {
+        return await (await engines.engineOf(slug)).readStructuredToken(token);
+      } finally {
+        await engines.close();
+      }
+    };
+
+    it('says all that it says, until it ends', async () => {
+      const { accessToken } = await tokensFor();
+      expect(await readAt('acme', accessToken)).toEqual(jose.decodeJwt(accessToken));
+      expect(await readAt('acme', `${accessToken}x`)).toBeUndefined();
+      await revoke(acme.clients.web, accessToken);
+      expect(await readAt('acme', accessToken)).toBeUndefined();
+    });
+
+    it('says nothing while its tenant is suspended', async () => {
+      const tenant = await createTestTenant(server, 'to-be-suspended');
+      const token = await machineToken(tenant);
+      expect(await readAt(tenant.slug, token)).toMatchObject({ sub: tenant.clients.machine.clientId });
+      await changeTenantStatus(server.context, { id: tenant.id, status: 'suspended' });
+      expect(await readAt(tenant.slug, token)).toBeUndefined();
     });
   });
 
