@@ -274,7 +274,7 @@ function deriveSuccessors(provider: Provider, chain: RefreshChain): void {
 /**
  * What is published comes out of the seal as well: whoever can write to the database could otherwise put a key of their own among ours.
  */
-function openKey(key: SigningKeyRow, tenant: TenantRow, sealer: Sealer): JWK {
+export function openKey(key: SigningKeyRow, tenant: TenantRow, sealer: Sealer): JWK {
   const sealed = Buffer.from(key.private_sealed, 'base64');
   const jwk = JSON.parse(sealer.open(sealed, signingKeyContext(tenant.id, key.kid)).toString('utf8'));
   const named = { ...jwk, kid: key.kid, alg: key.alg, use: 'sig' };

@@ -7,6 +7,7 @@
  */
 import { createPublicKey, hash, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import type { JWK } from 'oidc-provider';
 import type { FindLivingToken } from '#adapters/structured_tokens_adapter.ts';
 import { hashOf } from '#adapters/unit_of_work.ts';
 import { type AccessTokenClaims, readAccessTokenClaims } from '#src/domain/access_token.ts';
@@ -23,6 +24,11 @@ const compactForm = /^([\w-]+)\.([\w-]+)\.[\w-]+$/;
 /** An API asks about the same token again and again, and a signature is a third of the answer's cost. */
 const maximumRemembered = 1_000;
 
+export interface PublishedKey extends Pick<SigningKeyRow, 'kid' | 'alg'> {
+  /** Out of its seal, as it is published: what lies beside the seal could be anybody's. */
+  open(): JWK;
+}
+
 export interface StructuredTokensOptions {
   readonly tenant: Pick<TenantRow, 'status'>;
   readonly database: TenantDatabase;
@@ -30,7 +36,7 @@ export interface StructuredTokensOptions {
   /** Audiences of the APIs that are not disabled. */
   readonly audiences: ReadonlySet<string>;
   /** Those that are published. */
-  readonly keys: readonly Pick<SigningKeyRow, 'kid' | 'alg' | 'public_jwk'>[];
+  readonly keys: readonly PublishedKey[];
   readonly clock: Clock;
 }
 
@@ -103,16 +109,21 @@ const schemes = {
 } as const satisfies Readonly<Record<SigningKeyRow['alg'], object>>;
 
 /** Imported when the first token of it comes: most engines never see one. */
-function openOnce(key: StructuredTokensOptions['keys'][number]): VerifyingKey {
+function openOnce(key: PublishedKey): VerifyingKey {
   const { digest, encoding } = schemes[key.alg];
   let opened: KeyObject | undefined;
   return {
     alg: key.alg,
     verifies(signed, signature) {
-      opened ??= createPublicKey({ key: key.public_jwk as JsonWebKey, format: 'jwk' });
+      opened ??= createPublicKey({ key: publicPartOf(key.open()), format: 'jwk' });
       return verify(digest, Buffer.from(signed), { key: opened, ...encoding }, signature);
     },
   };
+}
+
+/** RFC 7518 §6: an elliptic curve or RSA key, and RFC 8037 §2. */
+function publicPartOf({ kty, crv, x, y, n, e }: JWK): JsonWebKey {
+  return Object.fromEntries(Object.entries({ kty, crv, x, y, n, e }).filter(([, value]) => value !== undefined));
 }
 
 /** A stranger's text: what is no JSON object has no members. */

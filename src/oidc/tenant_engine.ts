@@ -16,7 +16,7 @@ import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { personScopes } from './accounts.ts';
 import type { ApplicationLink } from './engine_pages.ts';
 import { newGrant } from './policies.ts';
-import { applicationOf, createProvider, type EngineDependencies } from './provider.ts';
+import { applicationOf, createProvider, type EngineDependencies, openKey } from './provider.ts';
 import { commitWhatHappens } from './provider_events.ts';
 import { createStructuredTokens } from './structured_tokens.ts';
 
@@ -87,7 +87,7 @@ export async function buildTenantEngine(
     database: tenantDatabase,
     issuer: issuerOf(tenant, config.http.publicUrl),
     audiences: new Set(material.apis.map(({ audience }) => audience)),
-    keys: material.keys,
+    keys: material.keys.map((key) => ({ ...key, open: () => openKey(key, tenant, dependencies.sealer) })),
     clock,
   });
   const provider = createProvider(tenant, material, { ...dependencies, findLiving });

@@ -5,6 +5,7 @@
 import { createHmac, generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import * as jose from 'jose';
+import { createTestEngines } from '#test/support/engines.ts';
 import {
   encodePart,
   importKey,
@@ -13,6 +14,7 @@ import {
   signWith,
   type TenantKey,
 } from '#test/support/signed_tokens.ts';
+import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, callEndpoint, createUserAgent, exchangeCode, introspect } from '#test/support/user_agent.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';
@@ -137,6 +139,30 @@ describe('C30: a text that looks like a JWT access token', () => {
       await expectNothing(await signWith(es256, { ...claims }, { crit: ['exp'], exp: 1 }));
       await expectNothing(await signWith(es256, { ...claims }, { crit: ['b64'], b64: true }));
     });
+  });
+
+  it('is nothing when its key was written beside one of ours by who can write to the database', async () => {
+    const tenant = await createTestTenant(server, 'overwritten');
+    const key = await openTenantKey(server, { tenant, alg: 'ES256' });
+    const form = { grant_type: 'client_credentials', resource: tenant.jwtApi, scope: 'readings:read' };
+    const { json } = await callEndpoint(tenant.issuer, '/token', { client: tenant.clients.machine, form });
+    const claimed = jose.decodeJwt(String(json['access_token']));
+    const mine = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const publicJwk = { ...mine.publicKey.export({ format: 'jwk' }), kid: key.kid, alg: 'ES256', use: 'sig' };
+    const overwrite = 'update signing_keys set public_jwk = $3 where tenant_id = $1 and kid = $2';
+    await queryAsSuperuser(server.database, overwrite, [tenant.id, key.kid, JSON.stringify(publicJwk)]);
+    const privateKey = await importKey(mine.privateKey.export({ format: 'jwk' }) as jose.JWK, 'ES256');
+    const forged = await signWith({ ...key, privateKey }, { ...claimed, jti: 'forged' });
+    const states = async () => {
+      const tokens = [String(json['access_token']), await signWith(key, { ...claimed, jti: 'genuine' }), forged];
+      const answers = await Promise.all(tokens.map((token) => introspect(tenant, tenant.clients.machine, token)));
+      return answers.map((answer) => answer.json['active']);
+    };
+    // An engine that was built after the change.
+    const engines = createTestEngines(server);
+    expect(await (await engines.engineOf(tenant.slug)).readStructuredToken(forged)).toBeUndefined();
+    await engines.close();
+    expect(await states()).toEqual([true, true, false]);
   });
 
   it('is nothing with one character changed', async () => {
