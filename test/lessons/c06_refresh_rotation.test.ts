@@ -3,12 +3,13 @@
  * GHSA-392p-2q2v-4372, GHSA-pw9m-5jxm-xr6h). Two servers on one database; nothing about a chain is in a process's memory.
  */
 import { randomUUID } from 'node:crypto';
+import * as jose from 'jose';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { startServerProcess } from '#test/support/server_process.ts';
 import { ageUsedValues, queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { createMovableClock, freePort, startTestServer } from '#test/support/test_server.ts';
 import { authorize, createUserAgent, type EndpointAnswer, exchangeCode } from '#test/support/user_agent.ts';
-import { createTestTenant, type TestClient, type TestTenant } from '#test/support/world.ts';
+import { callbackUri, createTestTenant, type TestClient, type TestTenant } from '#test/support/world.ts';
 
 let installation: Installation;
 let acme: TestTenant;
@@ -140,6 +141,35 @@ describe('a refresh token', () => {
     );
     // A stranger who shows it costs the owner nothing.
     expect((await refreshAt(0, second)).status).toBe(200);
+  });
+
+  it('that is bound to a key is repeated with that key only', async () => {
+    const { spa } = acme.clients;
+    const keys = await Promise.all([jose.generateKeyPair('ES256'), jose.generateKeyPair('ES256')]);
+    const proof = async (index: number): Promise<Readonly<Record<string, string>>> => {
+      const { privateKey, publicKey } = keys[index] ?? keys[0];
+      const dpop = await new jose.SignJWT({ htm: 'POST', htu: `${acme.issuer}/token` })
+        .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: await jose.exportJWK(publicKey) })
+        .setJti(randomUUID())
+        .setIssuedAt()
+        .sign(privateKey);
+      return { dpop };
+    };
+    const { code, verifier } = await authorize(createUserAgent(installation.first.origin), {
+      tenant: acme,
+      client: spa,
+    });
+    const url = `${acme.issuer}/token`;
+    const exchange = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: callbackUri };
+    const tokens = await callServer(portOf(0), url, { client: spa, form: exchange, headers: await proof(0) });
+    expect(tokens.json['token_type']).toBe('DPoP');
+    const form = { grant_type: 'refresh_token', refresh_token: String(tokens.json['refresh_token']) };
+    const first = await callServer(portOf(1), url, { client: spa, form, headers: await proof(0) });
+    const stranger = await callServer(portOf(0), url, { client: spa, form, headers: await proof(1) });
+    expect(stranger.json['error']).toBe('invalid_grant');
+    expect((await callServer(portOf(0), url, { client: spa, form })).json['error']).toBe('invalid_grant');
+    const again = await callServer(portOf(0), url, { client: spa, form, headers: await proof(0) });
+    expect(again.json['refresh_token']).toBe(first.json['refresh_token']);
   });
 
   it('of a strict client is used once: of parallel uses one wins, and coming again ends the grant', async () => {
