@@ -50,6 +50,11 @@ export interface Config {
   readonly processes: number;
   /** Host names in lower case, and networks in CIDR notation. */
   readonly egressAllow: readonly string[];
+  readonly egress: {
+    readonly timeLimitSeconds: number;
+    readonly maximumBodyBytes: number;
+    readonly maximumPerHost: number;
+  };
   readonly log: {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
     readonly format: 'pretty' | 'json';
@@ -91,6 +96,11 @@ export interface Config {
     readonly maximumPerIdentifierAndAddress: number;
     readonly maximumPerIdentifier: number;
     readonly maximumPerAddress: number;
+  };
+  readonly backchannelLogout: {
+    readonly maximumAttempts: number;
+    readonly firstRetrySeconds: number;
+    readonly maximumRetrySeconds: number;
   };
   readonly passwordHashing: {
     readonly memoryKibibytes: number;
@@ -255,6 +265,11 @@ function build(
     metricsPort: values.metrics_port,
     processes: values.processes,
     egressAllow: values.egress_allow,
+    egress: {
+      timeLimitSeconds: values['egress.time_limit_seconds'],
+      maximumBodyBytes: values['egress.maximum_body_bytes'],
+      maximumPerHost: values['egress.maximum_per_host'],
+    },
     log: { level: values['log.level'], format: values['log.format'] },
     sentryDsn: secret(values.sentry_dsn),
     otlpEndpoint: values.otlp_endpoint,
@@ -296,6 +311,11 @@ function build(
       maximumPerIdentifierAndAddress: values['sign_in.maximum_per_identifier_and_address'],
       maximumPerIdentifier: values['sign_in.maximum_per_identifier'],
       maximumPerAddress: values['sign_in.maximum_per_address'],
+    },
+    backchannelLogout: {
+      maximumAttempts: values['backchannel_logout.maximum_attempts'],
+      firstRetrySeconds: values['backchannel_logout.first_retry_seconds'],
+      maximumRetrySeconds: values['backchannel_logout.maximum_retry_seconds'],
     },
     passwordHashing: {
       memoryKibibytes: values['password_hashing.memory_kibibytes'],
@@ -394,7 +414,6 @@ const notYetInUse: readonly SettingName[] = [
   'grpc.host',
   'metrics_port',
   'processes',
-  'egress_allow',
   'sentry_dsn',
   'otlp_endpoint',
 ];
@@ -445,7 +464,7 @@ function effectiveSettings(
 
 /** Every setting as an operator may see it. Typed by the table, so that a new setting cannot be forgotten here. */
 function shownValues(config: Config): Readonly<Record<SettingName, string | undefined>> {
-  const { http, lifetimes, keys, signIn, passwordHashing } = config;
+  const { http, lifetimes, keys, signIn, egress, backchannelLogout, passwordHashing } = config;
   const { session, refreshToken } = lifetimes;
   return {
     env: config.env,
@@ -466,6 +485,9 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     metrics_port: String(config.metricsPort),
     processes: String(config.processes),
     egress_allow: shownList(config.egressAllow),
+    'egress.time_limit_seconds': String(egress.timeLimitSeconds),
+    'egress.maximum_body_bytes': String(egress.maximumBodyBytes),
+    'egress.maximum_per_host': String(egress.maximumPerHost),
     'log.level': config.log.level,
     'log.format': config.log.format,
     sentry_dsn: maskedUrl(config.sentryDsn, { hideUserName: true }),
@@ -495,6 +517,9 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'sign_in.maximum_per_identifier_and_address': String(signIn.maximumPerIdentifierAndAddress),
     'sign_in.maximum_per_identifier': String(signIn.maximumPerIdentifier),
     'sign_in.maximum_per_address': String(signIn.maximumPerAddress),
+    'backchannel_logout.maximum_attempts': String(backchannelLogout.maximumAttempts),
+    'backchannel_logout.first_retry_seconds': String(backchannelLogout.firstRetrySeconds),
+    'backchannel_logout.maximum_retry_seconds': String(backchannelLogout.maximumRetrySeconds),
     'password_hashing.memory_kibibytes': String(passwordHashing.memoryKibibytes),
     'password_hashing.passes': String(passwordHashing.passes),
     'password_hashing.lanes': String(passwordHashing.lanes),

@@ -158,6 +158,12 @@ export const settingDefinitions = {
     value: hostsOrNetworks,
     expected: 'a list of host names or networks, for example ldap.internal,10.1.0.0/16',
   },
+  'egress.time_limit_seconds': seconds(1, 60),
+  'egress.maximum_body_bytes': {
+    value: wholeNumber(1024, 16_777_216),
+    expected: 'a number of bytes from 1024 to 16777216',
+  },
+  'egress.maximum_per_host': count(1, 1000),
   'log.level': {
     variable: 'POORT_LOG_LEVEL',
     value: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
@@ -218,6 +224,10 @@ export const settingDefinitions = {
   'sign_in.maximum_per_identifier_and_address': count(1, 1_000_000),
   'sign_in.maximum_per_identifier': count(1, 1_000_000),
   'sign_in.maximum_per_address': count(1, 1_000_000),
+
+  'backchannel_logout.maximum_attempts': count(1, 100),
+  'backchannel_logout.first_retry_seconds': seconds(1, 3600),
+  'backchannel_logout.maximum_retry_seconds': seconds(1, dayInSeconds),
 
   'password_hashing.memory_kibibytes': {
     // RFC 9106 §3.1: at least eight KiB for each lane; a few GiB is where one sign-in takes the machine down.

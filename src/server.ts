@@ -10,6 +10,7 @@ import type { Config } from '#config/config.ts';
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
+import { createEgress, type Egress } from '#src/gateways/egress.ts';
 import { type Schedule, startSchedule } from '#src/jobs/schedule.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { type DatabaseUrls, databaseUrls, otherDatabaseUrls } from '#src/storage/database_roles.ts';
@@ -40,6 +41,7 @@ export interface House {
   readonly sealer: Sealer;
   readonly passwords: PasswordHasher;
   readonly database: Database;
+  readonly egress: Egress;
   readonly urls: DatabaseUrls;
   close(): Promise<void>;
 }
@@ -78,6 +80,7 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
       sealer,
       passwords: createPasswordHasher(config.passwordHashing),
       database,
+      egress: createEgress({ allowed: config.egressAllow, ...config.egress }),
       urls,
       async close() {
         await database.close();
@@ -221,10 +224,10 @@ export async function startServer(config: Config, options: StartServerOptions): 
     const { createClientsCache, createApp, createHealth, createEnginePages, createProviderPool, ...engine } =
       await loadServingRooms();
     const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 30_000 });
-    const { database, clock, logger, sealer } = house;
+    const { database, clock, logger, sealer, egress } = house;
     const clients = createClientsCache(database, { grantTypes: engine.enabledGrantTypes, scopes: engine.personScopes });
     const pool = createProviderPool(
-      { config, database, clients, sealer, clock, pages: createEnginePages({ clock }) },
+      { config, database, clients, sealer, clock, egress, pages: createEnginePages({ clock }) },
       {
         onFault: (fault, ctx) =>
           logger.error(

@@ -108,8 +108,9 @@ export function commandLogger(world: World, config?: Config): Logger {
   return createLogger(settings, { write: (line) => void world.errors.write(line) });
 }
 
-export function operatorContext({ database, clock, sealer, passwords }: House): FlowContext {
-  return { database, clock, sealer, passwords, actor: { type: 'operator', id: 'cli' }, origin: {} };
+export function operatorContext({ database, clock, sealer, passwords, config }: House): FlowContext {
+  const { egressAllow } = config;
+  return { database, clock, sealer, passwords, egressAllow, actor: { type: 'operator', id: 'cli' }, origin: {} };
 }
 
 interface Failure {

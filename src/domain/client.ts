@@ -7,6 +7,7 @@
  */
 
 import { isAudience } from './api.ts';
+import { type EgressPermissions, egressPermissions, judgeHost, parseEgressTarget } from './egress.ts';
 import { type PublicJwks, parseJwks } from './jwks.ts';
 import { parseName } from './name.ts';
 import { validateBackchannelLogoutUri, validatePostLogoutRedirectUri, validateRedirectUri } from './redirect_uri.ts';
@@ -179,8 +180,11 @@ export function presetFor(type: ClientType): ClientPreset {
   return PRESETS[type];
 }
 
-/** Plans a new client; all problems at once. Repetitions are dropped, the order of first mention is kept. */
-export function planClient(request: ClientRequest): ClientPlan {
+/**
+ * Plans a new client; all problems at once. Repetitions are dropped, the order of first mention is kept. `permissions` are the
+ * exceptions to where we call out to.
+ */
+export function planClient(request: ClientRequest, permissions: EgressPermissions = egressPermissions([])): ClientPlan {
   const { type } = request;
   if (!isClientType(type)) return { outcome: 'refused', problems: [{ field: 'type', problem: 'unknown' }] };
 
@@ -196,7 +200,7 @@ export function planClient(request: ClientRequest): ClientPlan {
     ...(name === undefined ? [{ field: 'name', problem: 'not_a_name' } as const] : []),
     ...problemsWithRedirectUris(type, redirectUris),
     ...problemsWithPostLogoutRedirectUris(type, postLogoutRedirectUris),
-    ...problemsWithBackchannelLogoutUri(type, request.backchannelLogoutUri),
+    ...problemsWithBackchannelLogoutUri(type, request.backchannelLogoutUri, permissions),
     ...problemsWithScopes(type, scopes),
     ...problemsWithAudiences(type, audiences),
     ...problemsWithJwks(type, parsedJwks),
@@ -244,12 +248,19 @@ function problemsWithPostLogoutRedirectUris(type: ClientType, uris: readonly str
   });
 }
 
-function problemsWithBackchannelLogoutUri(type: ClientType, uri: string | undefined): ClientProblem[] {
+function problemsWithBackchannelLogoutUri(
+  type: ClientType,
+  uri: string | undefined,
+  permissions: EgressPermissions,
+): ClientProblem[] {
   const field = 'backchannel_logout_uri';
   if (uri === undefined) return [];
   if (!presetFor(type).needsRedirectUri) return [{ field, problem: 'not_for_this_type' }];
-  const decision = validateBackchannelLogoutUri(uri);
-  return decision.outcome === 'accepted' ? [] : [{ field, problem: decision.reason, value: uri }];
+  const parsed = parseEgressTarget(uri);
+  const refusal = parsed.outcome === 'target' ? judgeHost(parsed.target, permissions) : undefined;
+  const decision = validateBackchannelLogoutUri(uri, () => refusal === undefined);
+  if (decision.outcome === 'refused') return [{ field, problem: decision.reason, value: uri }];
+  return refusal === undefined ? [] : [{ field, problem: refusal, value: uri }];
 }
 
 function problemsWithScopes(type: ClientType, scopes: readonly string[]): ClientProblem[] {

@@ -82,17 +82,23 @@ export function validatePostLogoutRedirectUri(type: ClientType, uri: string): Re
 }
 
 /**
- * The same for where we, not a browser, post logout tokens (Back-Channel Logout 1.0 §2.2): https, or http on loopback.
- * Whether a host may be reached at all is decided anew at every call by the egress client, because names can move.
+ * The same for where we, not a browser, post logout tokens (Back-Channel Logout 1.0 §2.2): https, or http on loopback and
+ * on hosts that `mayBePlain`. Whether the host may be reached at all is another question (egress.ts), asked anew at every call,
+ * because names can move.
  */
-export function validateBackchannelLogoutUri(uri: string): RedirectUriDecision {
-  return decide(uri, { privateScheme: false, responseParameters: 'allowed' });
+export function validateBackchannelLogoutUri(
+  uri: string,
+  mayBePlain: (host: string) => boolean = () => false,
+): RedirectUriDecision {
+  return decide(uri, { privateScheme: false, responseParameters: 'allowed', mayBePlain });
 }
 
 interface Rules {
   readonly privateScheme: boolean;
   /** Whether the query may already hold `code`, `state` and the like. */
   readonly responseParameters: 'allowed' | 'refused';
+  /** Hosts beyond loopback that plain http is for. */
+  readonly mayBePlain?: (host: string) => boolean;
 }
 
 function decide(uri: string, rules: Rules): RedirectUriDecision {
@@ -118,14 +124,18 @@ function problemWithScheme(uri: string, rules: Rules): RedirectUriProblem | unde
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(uri)?.[1];
   if (scheme === undefined) return 'not_absolute';
   if (DANGEROUS_SCHEMES.has(scheme.toLowerCase())) return 'dangerous_scheme';
-  if (scheme === 'https' || scheme === 'http') return problemWithWebAddress(uri, scheme);
+  if (scheme === 'https' || scheme === 'http') return problemWithWebAddress(uri, scheme, rules);
   // `HTTPS:` is legal, but the engine compares bytes and browsers send lower case: it would never match
   if (/^https?$/i.test(scheme)) return 'forbidden_character';
   if (!rules.privateScheme) return 'scheme_only_for_native';
   return problemWithPrivateScheme(uri, scheme);
 }
 
-function problemWithWebAddress(uri: string, scheme: 'http' | 'https'): RedirectUriProblem | undefined {
+function problemWithWebAddress(
+  uri: string,
+  scheme: 'http' | 'https',
+  { mayBePlain }: Rules,
+): RedirectUriProblem | undefined {
   const match = /^https?:\/\/([^/?]*)/.exec(uri);
   if (match === null) return 'missing_authority';
   const authority = match[1] ?? '';
@@ -137,7 +147,7 @@ function problemWithWebAddress(uri: string, scheme: 'http' | 'https'): RedirectU
   if (host === '') return 'host';
   if (port !== undefined && !isPort(port)) return 'port';
   if (!isHost(host)) return 'host';
-  if (scheme === 'http' && !LOOPBACK_HOSTS.has(host)) return 'insecure_http';
+  if (scheme === 'http' && !LOOPBACK_HOSTS.has(host) && mayBePlain?.(host) !== true) return 'insecure_http';
   return problemWithPath(uri.slice(scheme.length + '://'.length + authority.length), uri);
 }
 
@@ -180,7 +190,8 @@ function problemWithQuery(uri: string, rules: Rules): RedirectUriProblem | undef
   return names.some((name) => RESPONSE_PARAMETERS.has(name)) ? 'reserved_parameter' : undefined;
 }
 
-function isHost(host: string): boolean {
+/** Whether a host is spelt in the one way that every reader takes for the same: a name in lower case, a dotted address, or `[…]`. */
+export function isHost(host: string): boolean {
   if (host.startsWith('[')) return URL.parse(`http://${host}/`)?.hostname === host;
   const labels = host.split('.');
   if (host.length > 253 || !labels.every((label) => HOST_LABEL.test(label))) return false;

@@ -13,6 +13,8 @@ export interface FlowContext {
   readonly passwords: PasswordHasher;
   readonly actor: EventActor;
   readonly origin: Origin;
+  /** Hosts and networks that outgoing calls may reach although they are private; none unless given. */
+  readonly egressAllow?: readonly string[];
 }
 
 /** Thrown inside a transaction to roll it back and give a flow's refusal as its outcome. */

@@ -7,6 +7,7 @@ import {
   type PlannedClient,
   planClient,
 } from '#src/domain/client.ts';
+import { egressPermissions } from '#src/domain/egress.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { randomValue, sha256 } from '#src/foundation/identifiers.ts';
@@ -34,7 +35,7 @@ export async function createClient(
   context: FlowContext,
   input: { readonly tenantId: TenantId; readonly client: ClientRequest },
 ): Promise<CreateClientOutcome> {
-  const plan: ClientPlan = planClient(input.client);
+  const plan: ClientPlan = planClient(input.client, egressPermissions(context.egressAllow ?? []));
   if (plan.outcome === 'refused') return plan;
   const { client } = plan;
   const now = context.clock();

@@ -19,6 +19,7 @@ import type { Clock } from '#src/foundation/clock.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
 import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
+import type { Egress } from '#src/gateways/egress.ts';
 import type { Database } from '#src/storage/database.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
 import type { SigningKeyRow } from '#src/storage/tables/signing_keys.ts';
@@ -37,6 +38,8 @@ export interface EngineDependencies {
   readonly sealer: Sealer;
   readonly clock: Clock;
   readonly pages: EnginePages;
+  /** For whatever the engine itself has to ask of others. */
+  readonly egress: Pick<Egress, 'fetch'>;
 }
 
 /** Grants this version serves; a client's type may allow more than is switched on. */
@@ -84,6 +87,10 @@ export function createProvider(
     adapter: (model: string) => createAdapter(model, { tenantId: tenant.id, clients, rotation, findLiving }),
     jwks: { keys: publicationOrder(material.keys).map((key) => openKey(key, tenant, sealer)) },
     routes: endpointPaths,
+    fetch: dependencies.egress.fetch,
+    // The outbox tells applications, again and again until they know (flows/deliver_backchannel_logouts.ts); the engine's own
+    // feature would tell them once, while the person waits, and stays off.
+    discovery: { backchannel_logout_supported: true, backchannel_logout_session_supported: true },
 
     // One browser, several tenants on one host: the path keeps their sessions apart.
     cookies: {

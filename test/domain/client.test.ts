@@ -7,6 +7,7 @@ import {
   planClient,
   presetFor,
 } from '#src/domain/client.ts';
+import { egressPermissions } from '#src/domain/egress.ts';
 
 const REDIRECT_URI = 'https://app.example/cb';
 
@@ -88,6 +89,19 @@ describe('a requested client', () => {
     });
   });
 
+  it('may be called at a private host, by plain http too, where the operator allows it', () => {
+    const permissions = egressPermissions(['10.0.0.0/8', 'localhost', 'app.internal']);
+    for (const uri of [
+      'http://10.0.0.1/x',
+      'http://localhost:3100/x',
+      'http://app.internal/x',
+      'https://[fd00::1]/x',
+    ]) {
+      const plan = planClient(request('web', { backchannelLogoutUri: uri }), permissions);
+      expect([uri, plan.outcome]).toEqual([uri, uri.includes('fd00') ? 'refused' : 'planned']);
+    }
+  });
+
   it('keeps everything it may have', () => {
     const client = planned(
       request('web', {
@@ -135,6 +149,9 @@ describe('a requested client', () => {
     ],
     [request('device', { postLogoutRedirectUris: [REDIRECT_URI] }), ['post_logout_redirect_uris: not_for_this_type']],
     [request('web', { backchannelLogoutUri: 'http://app.example/x' }), ['backchannel_logout_uri: insecure_http']],
+    [request('web', { backchannelLogoutUri: 'https://10.0.0.1/x' }), ['backchannel_logout_uri: special_address']],
+    [request('web', { backchannelLogoutUri: 'https://[fd00::1]/x' }), ['backchannel_logout_uri: special_address']],
+    [request('web', { backchannelLogoutUri: 'http://localhost:3100/x' }), ['backchannel_logout_uri: special_address']],
     [request('machine', { backchannelLogoutUri: REDIRECT_URI }), ['backchannel_logout_uri: not_for_this_type']],
     [request('web', { scopes: ['two words'] }), ['scopes: syntax']],
     [request('web', { scopes: [''] }), ['scopes: syntax']],

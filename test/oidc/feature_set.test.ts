@@ -98,6 +98,8 @@ describe('what a tenant says about itself', () => {
       jwks_uri: 'ISSUER/jwks',
       acr_values_supported: ['urn:poort:acr:password'],
       authorization_response_iss_parameter_supported: true,
+      backchannel_logout_session_supported: true,
+      backchannel_logout_supported: true,
       claim_types_supported: ['normal'],
       claims_parameter_supported: false,
       claims_supported: [

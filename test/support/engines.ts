@@ -17,14 +17,17 @@ export interface TestEngines {
 }
 
 export function createTestEngines(server: TestServer, options: { readonly maximumEngines?: number } = {}): TestEngines {
-  const { config, urls, sealer, clock } = server.server.house;
+  const { config, urls, sealer, clock, egress } = server.server.house;
   const fail = (fault: unknown): never => {
     throw fault;
   };
   const database = openDatabase({ appUrl: urls.app, platformUrl: urls.platform, onFault: fail });
   const clients = createClientsCache(database, { grantTypes: enabledGrantTypes, scopes: personScopes });
   const pages = createEnginePages({ clock });
-  const pool = createProviderPool({ config, database, clients, sealer, clock, pages }, { onFault: fail, ...options });
+  const pool = createProviderPool(
+    { config, database, clients, sealer, clock, pages, egress },
+    { onFault: fail, ...options },
+  );
   return {
     pool,
     database,

@@ -58,6 +58,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       clock: house.clock,
       sealer: house.sealer,
       passwords: house.passwords,
+      egressAllow: config.egressAllow,
       actor: { type: 'operator', id: 'test' },
       origin: {},
     },
