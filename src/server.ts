@@ -7,6 +7,7 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
+import { createLogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
@@ -176,7 +177,10 @@ async function migrateOrExplain(
 
 /** The jobs of one process: `poort worker` has them, and `npm start`, which is everything at once. */
 export function startJobs(house: House): Schedule {
-  return startSchedule(house);
+  const { database, clock, sealer, egress, config } = house;
+  const { http, backchannelLogout } = config;
+  const delivery = { database, sealer, clock, egress, publicUrl: http.publicUrl, settings: backchannelLogout };
+  return startSchedule({ ...house, logoutDelivery: createLogoutDelivery(delivery) });
 }
 
 export interface RunningServer {

@@ -15,6 +15,8 @@ export const EVENT_TYPES = [
   'api_key.created',
   'api_key.revoked',
   'audit.sealed',
+  'backchannel_logout.delivered',
+  'backchannel_logout.given_up',
   'backup_code.used',
   'client.created',
   'client.disabled',

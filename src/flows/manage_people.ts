@@ -8,7 +8,6 @@ import type { TenantId } from '#src/domain/tenant.ts';
 import { judgeNewPassword, parsePersonName, type UserId, userId } from '#src/domain/user.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
-import { deleteArtifactsOfAccount } from '#src/storage/tables/artifacts.ts';
 import {
   assignRoles,
   findMember,
@@ -19,6 +18,7 @@ import {
   readSignInCandidate,
   updateMembershipStatus,
 } from '#src/storage/tables/people.ts';
+import { endAccount } from '#src/storage/tables/sessions.ts';
 import { type FlowContext, Refusal } from './flow_context.ts';
 
 export interface NewMember {
@@ -138,7 +138,7 @@ export async function changeMembershipStatus(
     const change = { tenantId: input.tenantId, userId: member.id, status: input.status };
     if (!(await updateMembershipStatus(transaction, change))) return { outcome: 'unchanged', userId: member.id };
     // Dead at once because the membership is; gone, because a thief must not be let back in together with the owner.
-    if (input.status === 'disabled') await deleteArtifactsOfAccount(transaction, change);
+    if (input.status === 'disabled') await endAccount(transaction, change);
     const event: NewEvent = {
       type: input.status === 'active' ? 'user.enabled' : 'user.disabled',
       outcome: 'success',

@@ -1,5 +1,8 @@
 /** Clears away what has been over for a day, in bounded batches, so that a long absence does not become one long statement. */
+import type { Clock } from '#src/foundation/clock.ts';
 import type { Database } from '#src/storage/database.ts';
+import { sweepLogouts } from '#src/storage/tables/backchannel_logouts.ts';
+import { expireSessions, listTenantsWithExpiredSessions } from '#src/storage/tables/sessions.ts';
 
 const batchRows = 2_000;
 const maximumBatches = 500;
@@ -14,4 +17,25 @@ export async function sweep(database: Database): Promise<number> {
     if (swept < batchRows) break;
   }
   return total;
+}
+
+const tenantsTogether = 1_000;
+
+/** Removes sessions that nobody came back to; their applications are told. How many. */
+export async function sweepExpiredSessions(database: Database, clock: Clock): Promise<number> {
+  let total = 0;
+  for (const tenantId of await listTenantsWithExpiredSessions(database, tenantsTogether)) {
+    const tenant = database.tenant(tenantId);
+    let expired: number;
+    do {
+      expired = await expireSessions(tenant, { now: clock(), limit: batchRows });
+      total += expired;
+    } while (expired === batchRows);
+  }
+  return total;
+}
+
+/** Forgets logout tokens that nobody needs to see any more. How many. */
+export async function sweepDeliveredLogouts(database: Database): Promise<number> {
+  return sweepLogouts(database, batchRows);
 }

@@ -1,9 +1,10 @@
 /** The clock's door: work that nobody asks for but time. Each job says how often; a failed run is logged and tried again next time. */
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
+import type { LogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
 import { resealAll } from '#src/flows/reseal.ts';
 import { type KeyContext, keepAllKeys, signingKeyRules } from '#src/flows/rotate_keys.ts';
-import { sweep } from '#src/flows/sweep.ts';
+import { sweep, sweepDeliveredLogouts, sweepExpiredSessions } from '#src/flows/sweep.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
 import type { Database } from '#src/storage/database.ts';
@@ -30,14 +31,26 @@ export interface ScheduleOptions {
   readonly clock: Clock;
   readonly sealer: Sealer;
   readonly urls: DatabaseUrls;
+  readonly logoutDelivery: LogoutDelivery;
 }
 
 /** Starts the jobs of one process. They may run in many: each decides in the database whether it is its turn. */
-export function startSchedule({ database, logger, config, clock, sealer, urls }: ScheduleOptions): Schedule {
+export function startSchedule(options: ScheduleOptions): Schedule {
+  const { database, logger, config, clock, sealer, urls, logoutDelivery } = options;
   const rules = signingKeyRules(config);
   const context: KeyContext = { database, clock, sealer, actor: { type: 'system', id: 'keys' }, origin: {} };
   const jobs: readonly Job[] = [
-    { name: 'sweep', everySeconds: 60, run: async () => ({ swept_rows: await sweep(database) }) },
+    {
+      name: 'sweep',
+      everySeconds: 60,
+      run: async () => ({
+        // First: what the sweep takes away tells nobody.
+        expired_sessions: await sweepExpiredSessions(database, clock),
+        swept_rows: await sweep(database),
+        swept_logouts: await sweepDeliveredLogouts(database),
+      }),
+    },
+    { name: 'backchannel_logout', everySeconds: 1, run: async () => ({ ...(await logoutDelivery.deliverDue()) }) },
     { name: 'keys', everySeconds: 60, run: async (signal) => ({ tenants: await keepAllKeys(context, rules, signal) }) },
     // With one master key everything is sealed with it, or does not open at all.
     ...(sealer.keyIds.length === 1

@@ -1,3 +1,4 @@
+import { createClient } from '#src/flows/manage_clients.ts';
 import { addMember } from '#src/flows/manage_people.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { listTenantTables } from '#test/support/catalogue.ts';
@@ -34,6 +35,7 @@ beforeAll(async () => {
     const { web } = tenant.clients;
     const authorized = await authorize(createUserAgent(server.origin), { tenant, client: web });
     expect((await exchangeCode(tenant, web, authorized)).status).toBe(200);
+    await oweLogout(server, tenant);
   }
   const urls = roleUrls(server.database);
   [superuser, app, platform, owner] = await Promise.all(
@@ -51,6 +53,22 @@ afterAll(async () => {
   await Promise.all([superuser, app, platform, owner].map((connection) => connection.end()));
   await server.close();
 });
+
+/** An application that is to hear of the end of a session. */
+async function oweLogout({ context }: TestServer, tenant: TestTenant): Promise<void> {
+  const client = {
+    name: 'told',
+    type: 'web',
+    redirectUris: ['https://app.example/callback'],
+    backchannelLogoutUri: 'https://app.example/logout',
+  };
+  const created = await createClient(context, { tenantId: tenant.id, client });
+  if (created.outcome !== 'created') throw new Error(JSON.stringify(created.problems));
+  await context.database.tenant(tenant.id).transaction(async (transaction) => {
+    const enqueue = "select backchannel_logout_enqueue($1, $2, $3, 'sid')";
+    await transaction.query(enqueue, [tenant.id, created.clientId, tenant.person.id]);
+  });
+}
 
 async function asTenant<Result>(tenant: TestTenant, work: () => Promise<Result>, as = app): Promise<Result> {
   await as.query('begin');
@@ -236,12 +254,20 @@ describe('the role of the platform', () => {
     );
     const names = functions.rows.map(({ name }) => name);
     expect(names).toEqual([
+      'dead_logouts',
       'person_by_email',
       'sweep_expired',
+      'sweep_logouts',
       'tenants_sealed_otherwise',
+      'tenants_with_due_logouts',
+      'tenants_with_expired_sessions',
       'tenants_with_keys_due',
       'tenants_without_active_keys',
     ]);
+    const due = await platform.query<{ id: string }>(
+      "select tenants_with_due_logouts(now() + interval '1 hour', 10) as id",
+    );
+    expect(due.rows.map(({ id }) => id).sort()).toEqual([acme.id, globex.id].sort());
     const { rows } = await platform.query('select person_by_email($1) as id, tenants_without_active_keys() as n', [
       acme.person.email,
     ]);

@@ -53,8 +53,15 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   artifacts_read: [
     `select * from artifacts_read('${acme}', array['RefreshToken', 'Grant'], array[${hash('1-6')}, ${hash('1-9')}], array[true, false])`,
   ],
-  // Looks nothing up yet.
-  backchannel_logout_enqueue: [],
+  account_end: [
+    `select * from account_end('${acme}', '${person}', null)`,
+    `select * from account_end('${acme}', '00000000-0000-7000-9000-000000000008', 'uid 1-8')`,
+  ],
+  backchannel_logout_enqueue: [`select backchannel_logout_enqueue('${acme}', 'client-7', '${person}', 'sid')`],
+  backchannel_logout_settle: [
+    `select backchannel_logout_settle('${acme}', '${tenant(7)}', 0, now(), 'delivered', null, now(), null)`,
+  ],
+  backchannel_logouts_claim: [`select * from backchannel_logouts_claim('${acme}', now(), 60, 5, 2, array['client-9'])`],
   grant_end: [`select grant_end('${acme}', ${hash('1-9')}, null)`],
   artifact_find_by_user_code: [`select * from artifact_find_by_user_code('${acme}', ${hash('user code 1-7')})`],
   artifact_is_alive: [`select artifact_is_alive('${acme}', '${person}', 'client-7')`],
@@ -73,6 +80,7 @@ const calls: Readonly<Record<string, readonly string[]>> = {
     [{ do: 'destroy', kind: 'Session', id: 'cc' }],
     [{ do: 'revoke', kind: 'AccessToken', grant_id: 'bb' }],
     [{ do: 'revoke', grant_id: 'bb' }],
+    [{ do: 'end_session', session_uid: 'uid 1-8' }],
   ].map((operations) => {
     const filled = operations.map((operation) =>
       Object.fromEntries(
@@ -92,7 +100,16 @@ const calls: Readonly<Record<string, readonly string[]>> = {
     `select events_append('${acme}', '[{"id":"${tenant(9)}","occurred_at":"2031-01-01","type":"a.b","outcome":"success"}]')`,
   ],
   interaction_tombstone: [`select * from interaction_tombstone('${acme}', ${hash('1-7')})`],
+  session_announce_end: [
+    `select session_announce_end('${acme}', '${person}', '{"authorizations":{"client-7":{"sid":"x"}}}')`,
+  ],
+  session_end: [`select * from session_end('${acme}', 'uid 1-8')`],
   session_find_by_uid: [`select * from session_find_by_uid('${acme}', 'uid 1-8')`],
+  // Looks nothing up.
+  session_grants: [],
+  // Reads all sessions of a tenant: once a minute, and only where some have expired.
+  sessions_expire: [],
+  sessions_list: [`select * from sessions_list('${acme}', '00000000-0000-7000-9000-000000000008', now())`],
   sign_in_attempts_count: [
     `select * from sign_in_attempts_count('${acme}', now(), 900, 5, array[${hash('1-7')}, ${hash('new')}])`,
   ],
@@ -125,8 +142,11 @@ const seed = `
   insert into membership_roles (tenant_id, user_id, role_id)
     select m.tenant_id, m.user_id, ('00000000-0000-7000-a000-' || lpad((1 + row_number() over () % 20)::text, 12, '0'))::uuid
       from memberships m;
-  insert into clients (tenant_id, client_id, name, type, token_endpoint_auth_method, created_at, updated_at)
-    select tenant_id, 'client-' || n, 'Client', 'web', 'client_secret_basic', now(), now() from everyone;
+  insert into clients (tenant_id, client_id, name, type, token_endpoint_auth_method, backchannel_logout_uri, created_at, updated_at)
+    select tenant_id, 'client-' || n, 'Client', 'web', 'client_secret_basic', 'https://app.example/', now(), now() from everyone;
+  insert into backchannel_logouts (tenant_id, id, client_id, account_id, due_at, created_at)
+    select tenant_id, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'client-' || 1 + n % 10, gen_random_uuid(),
+           now() + case when n % 20 = 0 then interval '-1 hour' else interval '1 hour' end, now() from everyone;
   insert into client_secrets (tenant_id, client_id, slot, secret_hash, created_at)
     select tenant_id, client_id, 1, sha256(client_id::bytea), now() from clients;
   insert into apis (tenant_id, audience, created_at)
@@ -137,7 +157,8 @@ const seed = `
   insert into artifacts (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid, user_code_hash,
                          created_at, expires_at)
     select tenant_id, (array['AccessToken', 'Session', 'Grant', 'RefreshToken'])[1 + (n + 1) % 4], sha256((t || '-' || n)::bytea),
-           json_build_object('padding', repeat('x', 300)), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid,
+           json_build_object('padding', repeat('x', 300), 'authorizations',
+                             json_build_object('client-' || n, json_build_object('sid', 'sid', 'grantId', 'grant ' || n))), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid,
            'client-' || n, sha256((t || '-' || n + 2)::bytea), 'uid ' || t || '-' || n,
            case when n % 10 = 7 then sha256(('user code ' || t || '-' || n)::bytea) end, now(), now() + interval '1 hour'
       from everyone;

@@ -9,7 +9,7 @@ import type { SqlConnection } from './sql.ts';
 const freeTables = ['schema_migrations', 'schema_migrations_lock', 'installation'];
 
 /** Tables whose rows end by themselves and are swept for all tenants at once. */
-const sweptTables = ['artifacts', 'sign_in_attempts'];
+const sweptTables = ['artifacts', 'sign_in_attempts', 'backchannel_logouts'];
 
 /** Each answers with one `fault` for each breach, in words. `$free` and `$swept` are the lists above. */
 const checks: readonly string[] = [

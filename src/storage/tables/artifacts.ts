@@ -1,7 +1,5 @@
 /** The table `artifacts`: what the engine keeps. Rows are asked for by hash and changed by `artifacts_commit` only. */
-import type { TenantId } from '#src/domain/tenant.ts';
-import type { UserId } from '#src/domain/user.ts';
-import { LostRace, type TenantDatabase, type Transaction } from '../database.ts';
+import { LostRace, type TenantDatabase } from '../database.ts';
 import { appendEvents, type EventRow } from '../event_log.ts';
 import { createGroupCommit } from '../group_commit.ts';
 import { createReadTogether } from '../read_together.ts';
@@ -28,7 +26,7 @@ export interface Repeatable {
   readonly while_unused: boolean;
 }
 
-/** One change; hashes are hexadecimal, instants ISO 8601. See `artifacts_commit` in migrations/0009 for what each does. */
+/** One change; hashes are hexadecimal, instants ISO 8601. See `artifacts_commit` in migrations/0011 for what each does. */
 export type ArtifactOperation =
   | ({ readonly do: 'insert' | 'insert_if_absent' | 'upsert' | 'update' } & StoredArtifact)
   | {
@@ -49,6 +47,7 @@ export type ArtifactOperation =
       readonly required: boolean;
     }
   | { readonly do: 'revoke'; readonly kind: string | undefined; readonly grant_id: string }
+  | { readonly do: 'end_session'; readonly session_uid: string }
   /** The events are recorded by the one who ends it. */
   | { readonly do: 'end_grant'; readonly grant_id: string; readonly events: readonly EventRow[] };
 
@@ -171,12 +170,4 @@ function canGoTogether(operations: readonly ArtifactOperation[]): boolean {
     else if (operation.do !== 'insert' && operation.do !== 'insert_if_absent') return false;
   }
   return consumptions <= 1;
-}
-
-/** Ends every session, grant and token of one member: what was taken away must not come back when they are let in again. */
-export async function deleteArtifactsOfAccount(
-  transaction: Transaction,
-  { tenantId, userId }: { tenantId: TenantId; userId: UserId },
-): Promise<void> {
-  await transaction.query('delete from artifacts where tenant_id = $1 and account_id = $2', [tenantId, userId]);
 }

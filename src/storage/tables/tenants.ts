@@ -23,6 +23,10 @@ export async function listTenants(database: Database): Promise<readonly TenantRo
   return database.platform.query<TenantRow>(`select ${columns} from tenants order by slug limit 10000`);
 }
 
+export async function findTenantsById(database: Database, ids: readonly TenantId[]): Promise<readonly TenantRow[]> {
+  return database.platform.query<TenantRow>(`select ${columns} from tenants where id = any($1) order by id`, [ids]);
+}
+
 /** False when the slug is taken. */
 export async function insertTenant(
   transaction: Transaction,
