@@ -5,6 +5,7 @@
  */
 import { type Adapter, type AdapterPayload, Provider } from 'oidc-provider';
 import type { Payload, StoredArtifact } from '#src/storage/tables/artifacts.ts';
+import { noteSession, seenNow } from './session_notes.ts';
 import { currentUnitOfWork, type Found, hashOf } from './unit_of_work.ts';
 
 /** Every model of the engine that is kept in `artifacts`. */
@@ -81,7 +82,9 @@ export function createArtifactsAdapter(model: ArtifactModel): Adapter {
     async upsert(id, payload, expiresInSeconds) {
       const unit = currentUnitOfWork();
       const expiresAt = new Date(unit.now.getTime() + (expiresInSeconds ?? longestSeconds) * 1000);
-      const artifact = toStored({ model, kind, id, payload, expiresAt });
+      const seen = model === 'Session' ? seenNow(unit, payload) : undefined;
+      const noted = seen === undefined ? payload : { ...payload, seen };
+      const artifact = toStored({ model, kind, id, payload: noted, expiresAt });
       // Whoever rotates the same refresh token makes the same successor.
       const once = isSuccessor(model) ? 'insert_if_absent' : 'insert';
       unit.store(artifact, writtenOnce.has(model) && !isReference(id) ? once : 'upsert');
@@ -96,6 +99,7 @@ export function createArtifactsAdapter(model: ArtifactModel): Adapter {
       }
       const found = await currentUnitOfWork().find(kind, keyOf(id), { withAccount: isAccountNeeded(model) });
       if (found === undefined || (model === 'Interaction' && found.consumedAt !== undefined)) return undefined;
+      if (model === 'Session') noteSession(currentUnitOfWork(), found.payload);
       return toPayload(found, id);
     },
 
@@ -116,7 +120,8 @@ export function createArtifactsAdapter(model: ArtifactModel): Adapter {
     async destroy(id) {
       const unit = currentUnitOfWork();
       if (model === 'Interaction') unit.bury(kind, keyOf(id), tombstoneSeconds);
-      else if (model === 'Session' && !isSigningOut()) unit.take(kind, keyOf(id));
+      else if (model === 'Session' && isSigningOut()) await unit.endSession(keyOf(id));
+      else if (model === 'Session') unit.take(kind, keyOf(id));
       else unit.destroy(kind, keyOf(id));
     },
 
@@ -173,7 +178,8 @@ function toStored({ model, kind, id, payload, expiresAt }: ToStore): StoredArtif
     kind,
     id: keyOf(id),
     payload: clean,
-    account_id: payload.accountId ?? payload.session?.accountId,
+    // Somebody who has just signed in counts as the person already: ending everything of theirs ends this too.
+    account_id: payload.accountId ?? payload.session?.accountId ?? payload.result?.login?.accountId,
     client_id: payload.clientId ?? text(payload.params?.['client_id']),
     grant_id:
       model === 'Grant' || payload.grantId === undefined || model === 'Interaction'

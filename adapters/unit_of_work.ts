@@ -148,6 +148,17 @@ export class UnitOfWork {
     if (!isRemoved) this.#operations.push({ do: how, kind, id: idHash });
   }
 
+  /** Ends a session with everything issued under it, whatever identifier it goes by when that is written. */
+  async endSession(idHash: string): Promise<void> {
+    const found = await this.find('Session', idHash);
+    this.#remove('destroy', 'Session', idHash);
+    if (typeof found?.payload['uid'] !== 'string') return;
+    const ended = { do: 'end_session', session_uid: found.payload['uid'] } as const;
+    this.#operations = this.#operations.map((operation) =>
+      operation.do === 'destroy' && operation.kind === 'Session' && operation.id === idHash ? ended : operation,
+    );
+  }
+
   /** Ends an interaction, once, but keeps for `seconds` which client it was for. */
   bury(kind: string, idHash: string, seconds: number): void {
     const until = new Date(this.#clock().getTime() + seconds * 1000);
@@ -221,7 +232,8 @@ export class UnitOfWork {
   /** Commits what has gathered; a unit may be committed several times. Rejects with `LostRace`, then nothing was written. */
   async commit(): Promise<void> {
     if (this.#operations.length === 0 && this.#events.length === 0) return;
-    const operations = this.#operations;
+    // Sessions first: whoever changes a session and something under it locks them in this order.
+    const operations = this.#operations.toSorted((one, other) => Number(isOfSession(other)) - Number(isOfSession(one)));
     const events = this.#events;
     this.#operations = [];
     this.#events = [];
@@ -252,6 +264,10 @@ export function currentUnitOfWork(): UnitOfWork {
   const unit = current.getStore();
   if (unit === undefined) throw new Error('an artifact was asked for outside of a unit of work');
   return unit;
+}
+
+function isOfSession(operation: ArtifactOperation): boolean {
+  return operation.do === 'end_session' || ('kind' in operation && operation.kind === 'Session');
 }
 
 /** What `end_grant` does anyway, and would not find to do any more. */

@@ -15,6 +15,7 @@ import {
   readServerVersion,
 } from '#src/storage/inspection.ts';
 import { readMasterKeyInUse } from '#src/storage/installation.ts';
+import { countDeadLogouts } from '#src/storage/tables/backchannel_logouts.ts';
 import type { Answer } from './answers.ts';
 import { judgeMasterKeys } from './master_keys.ts';
 import { answering } from './options.ts';
@@ -168,6 +169,7 @@ async function examineHouse(house: House): Promise<readonly Check[]> {
   }
   const isolation = await findIsolationProblems(house.database);
   const keys = await findKeyProblems(house);
+  const deadLogouts = await countDeadLogouts(house.database);
   return [
     ...checks,
     ok('migrations', 'all applied'),
@@ -186,6 +188,9 @@ async function examineHouse(house: House): Promise<readonly Check[]> {
           'Give back the POORT_MASTER_KEY that sealed them, behind the present one.',
         ),
     ...(config.masterKeys.length === 1 ? [] : [await examineMasterKeys(house, keys.sealedOtherwise)]),
+    deadLogouts === 0
+      ? ok('logouts', 'every application that answers knows which sessions ended')
+      : advice('logouts', `${deadLogouts} logout tokens were given up: see \`poort session logouts\``),
   ];
 }
 

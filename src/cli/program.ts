@@ -13,6 +13,7 @@ import { addKeyCommands } from './keys.ts';
 import { addRoleCommands } from './roles.ts';
 import { createRunner, type Runner } from './runner.ts';
 import { addServeCommands } from './serve.ts';
+import { addSessionCommands } from './sessions.ts';
 import { addStartCommand } from './start.ts';
 import { addTenantCommands } from './tenants.ts';
 import { addUserCommands } from './users.ts';
@@ -70,6 +71,7 @@ function createProgram(runner: Runner): Command {
   addApiCommands(program, runner);
   addRoleCommands(program, runner);
   addKeyCommands(program, runner);
+  addSessionCommands(program, runner);
   return program;
 }
 

@@ -17,7 +17,9 @@ export function addServeCommands(program: Command, runner: Runner): void {
 
   program
     .command('worker')
-    .description('do what is due by the clock, until SIGTERM: sweep what has expired')
+    .description(
+      'do what is due by the clock, until SIGTERM: sweep what has expired, tell applications of ended sessions',
+    )
     .addHelpText('after', '\nExample:\n  $ poort worker')
     .action(() => runner.withSettings({}, work));
 }

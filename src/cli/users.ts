@@ -159,7 +159,8 @@ function withPerson(
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-async function findPerson(
+/** By e-mail address or id. Throws `CommandRefused` when the tenant has nobody like that. */
+export async function findPerson(
   { context, house }: Session,
   { tenantId, person }: { readonly tenantId: TenantId; readonly person: string },
 ): Promise<MemberRow> {

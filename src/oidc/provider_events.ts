@@ -4,6 +4,7 @@
  */
 import type Provider from 'oidc-provider';
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import { grantsWhenRead } from '#adapters/session_notes.ts';
 import { currentUnitOfWork, type UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import { LostRace } from '#src/storage/database.ts';
@@ -68,7 +69,11 @@ function recordOutcome(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
       else unit.append(revoked);
     }
   }
-  if (route === 'end_session_confirm' && params?.['logout'] !== undefined) endSession(ctx, unit);
+  // Anything but a redirect refused: a forged form, above all.
+  if (route === 'end_session_confirm' && ctx.status === 303) {
+    if (params?.['logout'] !== undefined) recordSignOut(ctx, unit);
+    else endAuthorizations(ctx, unit);
+  }
 }
 
 function tokenIssued(ctx: KoaContextWithOIDC): NewEvent {
@@ -89,22 +94,33 @@ function tokenIssued(ctx: KoaContextWithOIDC): NewEvent {
   };
 }
 
-/** The person signed out: whatever was issued under this session ends with it, which the engine leaves alive. */
-function endSession(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
-  const { session } = ctx.oidc;
-  for (const { grantId } of Object.values(session?.authorizations ?? {})) {
-    if (grantId === undefined) continue;
-    unit.revokeGrant(grantId);
-    unit.destroyGrant(grantId);
-  }
+/** The person signed out: the adapter has ended the session with everything issued under it, which the engine leaves alive. */
+function recordSignOut({ oidc }: KoaContextWithOIDC, unit: UnitOfWork): void {
+  const { session } = oidc;
   if (session?.accountId === undefined) return;
   unit.append({
     type: 'user.signed_out',
     outcome: 'success',
     actor: { type: 'user', id: session.accountId },
     target: { type: 'session', id: session.uid },
-    clientId: ctx.oidc.client?.clientId,
+    clientId: oidc.client?.clientId,
   });
+}
+
+/** The person signed out of one application only: the engine forgot its authorization, and what was issued to it goes too. */
+function endAuthorizations({ oidc }: KoaContextWithOIDC, unit: UnitOfWork): void {
+  const { session } = oidc;
+  if (session?.accountId === undefined) return;
+  for (const [clientId, grantId] of grantsWhenRead(unit, session.uid)) {
+    if (session.authorizations?.[clientId] !== undefined) continue;
+    unit.endGrant(grantId, {
+      type: 'grant.revoked',
+      outcome: 'success',
+      actor: { type: 'user', id: session.accountId },
+      target: { type: 'grant', id: grantId },
+      clientId,
+    });
+  }
 }
 
 /** RFC 9700 §4.14: the same value twice means that one of two holders stole it. The grant is being ended, and this is why. */
