@@ -107,6 +107,7 @@ declare
   ended    record;
   sessions text[] := '{}';
   grants   integer := 0;
+  -- Whom to tell: client and `sid`, each pair once.
   told     text[] := '{}';
   deleted  boolean;
 begin
@@ -135,22 +136,20 @@ begin
       case ended.kind
         when 'Session' then
           sessions := sessions || ended.session_uid;
-          perform session_announce_end(p_tenant_id, p_account_id, ended.payload);
-          told := told || array(select x.value ->> 'sid' from json_each(ended.payload -> 'authorizations') x);
+          told := told || array(select x.key || ' ' || (x.value ->> 'sid') from json_each(ended.payload -> 'authorizations') x
+                                 where x.value ->> 'sid' is not null);
         when 'Grant' then
           grants := grants + 1;
+        -- Of a session that is over already, perhaps: the application may still have one of its own.
+        when 'RefreshToken' then
+          told := told || (ended.client_id || ' ' || (ended.payload ->> 'sid'));
         else null;
       end case;
-      -- Tokens whose session is over already: the application may still have one of its own.
-      if ended.kind = 'RefreshToken' and ended.payload ->> 'sid' is not null
-         and not exists (select from artifacts s where s.tenant_id = p_tenant_id and s.kind = 'Session' and s.session_uid = ended.session_uid)
-         and ended.session_uid <> all (sessions) and ended.payload ->> 'sid' <> all (told) then
-        perform backchannel_logout_enqueue(p_tenant_id, ended.client_id, p_account_id, ended.payload ->> 'sid');
-        told := told || (ended.payload ->> 'sid');
-      end if;
     end loop;
     exit when not deleted;
   end loop;
+  perform backchannel_logout_enqueue(p_tenant_id, split_part(t, ' ', 1), p_account_id, split_part(t, ' ', 2))
+     from (select distinct unnest(told) as t) x where t is not null;
   return query select sessions, grants;
 end $$;
 grant execute on function account_end(uuid, uuid, text) to poort_app;

@@ -29,26 +29,61 @@ export async function startServerProcess({
   port: number;
   publicUrl?: string;
 }): Promise<ServerProcess> {
+  return startProcess('serve', {
+    says: 'Poort serves',
+    environment: {
+      POORT_PORT: String(port),
+      ...(publicUrl === undefined ? {} : { POORT_PUBLIC_URL: publicUrl }),
+      POORT_DATABASE_URL: database.ownerUrl,
+    },
+  });
+}
+
+/** `poort worker` on this database. Resolves when it has done its first round; at once when that round is to be watched. */
+export async function startWorkerProcess({
+  database,
+  publicUrl,
+  egressAllow,
+  watched = false,
+}: {
+  database: TestDatabase;
+  publicUrl: string;
+  egressAllow: string;
+  watched?: boolean;
+}): Promise<ServerProcess> {
+  return startProcess('worker', {
+    says: watched ? undefined : 'the worker is ready',
+    environment: {
+      POORT_PUBLIC_URL: publicUrl,
+      POORT_EGRESS_ALLOW: egressAllow,
+      POORT_DATABASE_URL: database.ownerUrl,
+    },
+  });
+}
+
+/** Resolves when it says what is waited for. */
+async function startProcess(
+  command: string,
+  { says, environment }: { says: string | undefined; environment: Readonly<Record<string, string>> },
+): Promise<ServerProcess> {
   const directory = await mkdtemp(join(tmpdir(), 'poort-process-'));
-  const child = spawn(process.execPath, [main, 'serve'], {
+  const child = spawn(process.execPath, [main, command], {
     cwd: directory,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env['PATH'],
       POORT_ENV: 'test',
-      POORT_PORT: String(port),
-      ...(publicUrl === undefined ? {} : { POORT_PUBLIC_URL: publicUrl }),
       POORT_GRPC_PORT: '0',
       POORT_METRICS_PORT: '0',
       POORT_DATA_DIR: directory,
-      POORT_DATABASE_URL: database.ownerUrl,
       POORT_MASTER_KEY: testMasterKey,
       POORT_DEMO: 'off',
       POORT_LOG_FORMAT: 'json',
+      ...environment,
     },
   });
   const gone = once(child, 'close').then(async () => rm(directory, { recursive: true, force: true }));
-  await untilItServes(child);
+  if (says !== undefined) await untilItSays(child, says);
   return {
     async killAtOnce() {
       child.kill('SIGKILL');
@@ -62,15 +97,15 @@ export async function startServerProcess({
   };
 }
 
-function untilItServes(child: ChildProcess): Promise<void> {
+function untilItSays(child: ChildProcess, text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     let output = '';
     const read = (chunk: Buffer): void => {
       output += chunk.toString('utf8');
-      if (output.includes('Poort serves')) resolve();
+      if (output.includes(text)) resolve();
     };
     child.stdout?.on('data', read);
     child.stderr?.on('data', read);
-    child.once('close', (code) => reject(new Error(`poort serve ended with ${code}: ${output}`)));
+    child.once('close', (code) => reject(new Error(`poort ended with ${code}: ${output}`)));
   });
 }
