@@ -154,6 +154,36 @@ begin
 end $$;
 grant execute on function account_end(uuid, uuid, text) to poort_app;
 
+-- As in 0009, but an application that gives its own token back (RFC 7009) is not told what it did: it might sign its user out for it.
+-- Told is where a value was used twice, and where the person signed out of this one application.
+create or replace function grant_end(p_tenant_id uuid, p_grant_hash bytea, p_events json) returns boolean
+language plpgsql security invoker as $$
+declare
+  ended  record;
+  gone   text[];
+  ended_sid text;
+begin
+  delete from artifacts where tenant_id = p_tenant_id and kind = 'Grant' and id_hash = p_grant_hash
+    returning client_id, account_id into ended;
+  if not found then
+    return false;
+  end if;
+  with deleted as (
+    delete from artifacts where tenant_id = p_tenant_id and grant_hash = p_grant_hash returning payload ->> 'sid' as sid)
+  select array_agg(distinct d.sid) filter (where d.sid is not null) into gone from deleted d;
+  if p_events is not null then
+    perform events_append(p_tenant_id, p_events);
+  end if;
+  if not exists (select from json_array_elements(p_events) e
+                  where e ->> 'type' = 'token.reuse_detected' or e ->> 'actor_type' = 'user') then
+    return true;
+  end if;
+  foreach ended_sid in array coalesce(gone, '{}') loop
+    perform backchannel_logout_enqueue(p_tenant_id, ended.client_id, ended.account_id, ended_sid);
+  end loop;
+  return true;
+end $$;
+
 -- As in 0009, with `end_session`. A request's changes of sessions come first, so that all lock in one order: session, then the rest.
 create or replace function artifacts_commit(p_tenant_id uuid, p_now timestamptz, p_operations json, p_events json) returns void
 language plpgsql security invoker as $$

@@ -24,7 +24,7 @@ import { startWorkerProcess } from '#test/support/server_process.ts';
 import { eventually } from '#test/support/sql.ts';
 import { ageUsedValues, queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { createMovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';
-import { createUserAgent, refresh, type UserAgent } from '#test/support/user_agent.ts';
+import { callEndpoint, createUserAgent, refresh, type UserAgent } from '#test/support/user_agent.ts';
 import { callbackUri, createTestTenant, type TestClient, type TestTenant } from '#test/support/world.ts';
 
 const egressAllow = '127.0.0.1';
@@ -219,6 +219,23 @@ describe('a logout token (S214)', () => {
     await deliveryOf(server).deliverDue();
     expect(application.receiver.tokens).toHaveLength(1);
     expect((await verified(application.receiver.tokens[0] ?? '', application.client))['sid']).toBe(application.sid);
+  });
+
+  it('is not sent to an application that gave its own token back, and is to one that the person signed out of alone', async () => {
+    const { client, receiver, agent, tokens, refreshToken, sid } = await signedInApplication();
+    const revoked = await callEndpoint(acme.issuer, '/revoke', { client, form: { token: refreshToken } });
+    expect(revoked.status).toBe(200);
+    expect(await logoutsOf(client)).toEqual([]);
+    const other = await signIn(client);
+    const page = await other.agent.request(`${acme.issuer}/logout?id_token_hint=${other.tokens.id_token}`);
+    await other.agent.submit(page, {});
+    await deliveryOf(server).deliverDue();
+    expect(receiver.tokens).toHaveLength(1);
+    expect((await verified(receiver.tokens[0] ?? '', client))['sid']).toBe(other.sid);
+    // And the first one when its session ends.
+    await signOut(agent, tokens.id_token ?? '');
+    await deliveryOf(server).deliverDue();
+    expect((await verified(receiver.tokens[1] ?? '', client))['sid']).toBe(sid);
   });
 
   it('is owed once, however many endings come at the same time', async () => {
