@@ -43,9 +43,9 @@ export interface DeliveryCounts {
 export interface LogoutDelivery {
   /**
    * Delivers everything that is due and that no other run or worker has in hand. Runs may overlap: one that waits for a slow
-   * application does not keep the next from the others.
+   * application does not keep the next from the others. Once `signal` is aborted it takes nothing more.
    */
-  deliverDue(): Promise<DeliveryCounts>;
+  deliverDue(signal?: AbortSignal): Promise<DeliveryCounts>;
 }
 
 /** Longer than any call may take. */
@@ -152,7 +152,7 @@ export function createLogoutDelivery(services: LogoutDeliveryServices): LogoutDe
   }
 
   return {
-    async deliverDue() {
+    async deliverDue(signal) {
       const total = { delivered: 0, postponed: 0, dead: 0 };
       let progress: boolean;
       do {
@@ -164,7 +164,7 @@ export function createLogoutDelivery(services: LogoutDeliveryServices): LogoutDe
           if (state === 'waiting') total.postponed += 1;
           if (state === 'dead') total.dead += 1;
         }
-        progress = states.length > 0;
+        progress = states.length > 0 && signal?.aborted !== true;
       } while (progress);
       return total;
     },

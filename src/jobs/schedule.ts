@@ -50,7 +50,11 @@ export function startSchedule(options: ScheduleOptions): Schedule {
         swept_logouts: await sweepDeliveredLogouts(database),
       }),
     },
-    { name: 'backchannel_logout', everySeconds: 1, run: async () => ({ ...(await logoutDelivery.deliverDue()) }) },
+    {
+      name: 'backchannel_logout',
+      everySeconds: 1,
+      run: async (signal) => ({ ...(await logoutDelivery.deliverDue(signal)) }),
+    },
     { name: 'keys', everySeconds: 60, run: async (signal) => ({ tenants: await keepAllKeys(context, rules, signal) }) },
     // With one master key everything is sealed with it, or does not open at all.
     ...(sealer.keyIds.length === 1
