@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { blocksOf } from './support/documented_program.ts';
 import { freePort, startTestServer } from './support/test_server.ts';
 import { createUserAgent } from './support/user_agent.ts';
 import { createTestTenant } from './support/world.ts';
@@ -241,6 +242,29 @@ describe('the compose file', () => {
   it('has every one of its secrets, empty, in the example of an environment', () => {
     const asked = [...read('docker-compose.yml').matchAll(/\$\{(\w+):\?/g)].map(([, name]) => name);
     for (const name of new Set(asked)) expect(read('.env.example')).toMatch(new RegExp(`^${name}=$`, 'm'));
+  });
+});
+
+describe('a page about a client library', () => {
+  const index = read('docs/integration/README.md');
+  const section = /## Client libraries\n(.*?)\n## /s.exec(index)?.[1] ?? '';
+  const libraries = [...section.matchAll(/\]\((\S+\.md)\)/g)].map(([, page]) => `docs/integration/${page}`);
+
+  it('is there for each library that journeys are driven with', () => {
+    expect(libraries).toHaveLength(6);
+    expect(section).toContain('better-auth');
+  });
+
+  it.each(libraries)('holds one program, what is odd and what errors look like: %s', (page) => {
+    expect(blocksOf(page, 'js')).toHaveLength(1);
+    expect(read(page)).toMatch(/^## What is odd$.*^## What errors look like$/ms);
+  });
+
+  it.each(libraries)('shows a program that a test runs as it is: %s', (page) => {
+    const [program = ''] = blocksOf(page, 'js');
+    const isRun = read('test/journeys/client_libraries.test.ts').includes(`page: '${page}'`);
+    // The one of the browser is a piece of an example that test/browser/spa.test.ts drives.
+    expect(isRun || read('examples/spa/public/app.js').includes(program)).toBe(true);
   });
 });
 
