@@ -66,6 +66,44 @@ describeWithChromium('a single page application in Chromium', () => {
     });
   });
 
+  it('renews by itself with its refresh token before the access token expires, until it is signed out elsewhere', async () => {
+    await visit(browser, { origins, locale: 'en-GB' }, async ({ page, complaints }) => {
+      const renewals: string[] = [];
+      page.on('requestfinished', (request) => {
+        const form = new URLSearchParams(request.postData() ?? '');
+        if (form.get('grant_type') === 'refresh_token') renewals.push(form.get('refresh_token') ?? '');
+      });
+      const renewed = () =>
+        page.waitForResponse(
+          (response) => response.url() === `${acme.issuer}/token` && response.request().method() === 'POST',
+        );
+      // The page's clock is the test's: fifteen minutes pass at once.
+      await page.clock.install();
+      await page.goto(spa.origin);
+      await page.locator('#sign-in').click();
+      await signInAs(page, acme.person);
+      await page.locator('#status', { hasText: 'Signed in as' }).waitFor();
+      for (let round = 1; round <= 2; round += 1) {
+        const answer = renewed();
+        await page.clock.fastForward('14:30');
+        expect((await answer).status()).toBe(200);
+        await page.locator('#status', { hasText: 'Signed in as' }).waitFor();
+      }
+      expect(new Set(renewals).size).toBe(2);
+      expect(page.frames()).toHaveLength(1);
+
+      const elsewhere = await page.context().newPage();
+      await elsewhere.goto(`${acme.issuer}/logout`);
+      await elsewhere.locator('[name=logout]').click();
+      await elsewhere.waitForLoadState();
+      const refused = renewed();
+      await page.clock.fastForward('14:30');
+      expect((await refused).status()).toBe(400);
+      await page.locator('#status', { hasText: 'Renewing failed' }).waitFor();
+      expect(complaints).toEqual([]);
+    });
+  });
+
   it('shares the session with another application in another tab, and neither takes the other one for itself', async () => {
     await visit(browser, { origins, locale: 'en-GB' }, async ({ page, complaints }) => {
       const other = await page.context().newPage();
