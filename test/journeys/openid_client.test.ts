@@ -11,6 +11,7 @@ import {
   createUserAgent,
   exchangeCode,
   introspect,
+  readForm,
   refresh,
 } from '#test/support/user_agent.ts';
 import { callbackUri, createTestTenant, postLogoutUri, type TestClient, type TestTenant } from '#test/support/world.ts';
@@ -141,6 +142,35 @@ describe('a relying party built on openid-client', () => {
       expect(`${again.status} ${new URL(again.url).searchParams.get('error')}`).toMatch(/^400 null$|invalid_request/);
     });
 
+    it('is told by a form that posts itself, where the application asks for that (form_post)', async () => {
+      const agent = browser();
+      const pkceCodeVerifier = client.randomPKCECodeVerifier();
+      const [expectedState, expectedNonce] = [client.randomState(), client.randomNonce()];
+      const url = client.buildAuthorizationUrl(web, {
+        redirect_uri: callbackUri,
+        scope: 'openid',
+        response_mode: 'form_post',
+        state: expectedState,
+        nonce: expectedNonce,
+        code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
+        code_challenge_method: 'S256',
+      });
+      const signIn = await agent.follow(url.href);
+      const { email, password } = acme.person;
+      const page = await agent.submit(signIn, { email, password });
+      expect(page.status).toBe(200);
+      const { action, hidden } = readForm(page);
+      expect(action).toBe(callbackUri);
+      const posted = new Request(action, { method: 'POST', body: new URLSearchParams(hidden) });
+      const tokens = await client.authorizationCodeGrant(web, posted, {
+        pkceCodeVerifier,
+        expectedState,
+        expectedNonce,
+        idTokenExpected: true,
+      });
+      expect(tokens.claims()?.sub).toBe(acme.person.id);
+    });
+
     it('binds the code to the verifier, the redirect address and the client', async () => {
       const { web: webClient, third, spa } = acme.clients;
       const wrong = [
@@ -227,6 +257,30 @@ describe('a relying party built on openid-client', () => {
       expect(wider).toMatchObject({ status: 400, json: { error: 'invalid_scope' } });
       // A refused wish consumes nothing.
       expect((await refresh(acme, webClient, String(narrowed.json['refresh_token']))).status).toBe(200);
+    });
+
+    it('is for one of the APIs that were agreed to, whichever the token request names (RFC 8707)', async () => {
+      const { web: webClient } = acme.clients;
+      const verifier = client.randomPKCECodeVerifier();
+      const url = client.buildAuthorizationUrl(
+        web,
+        new URLSearchParams([
+          ['redirect_uri', callbackUri],
+          ['scope', 'openid readings:read'],
+          ['resource', acme.jwtApi],
+          ['resource', acme.opaqueApi],
+          ['code_challenge', await client.calculatePKCECodeChallenge(verifier)],
+          ['code_challenge_method', 'S256'],
+        ]),
+      );
+      const callback = await passPages(browser(), url.href, { person: acme.person });
+      const checks = { pkceCodeVerifier: verifier, idTokenExpected: true };
+      const tokens = await client.authorizationCodeGrant(web, callback, checks, { resource: acme.jwtApi });
+      expect(jose.decodeJwt(tokens.access_token)).toMatchObject({ aud: acme.jwtApi, scope: 'readings:read' });
+      const other = await client.refreshTokenGrant(web, tokens.refresh_token ?? '', { resource: acme.opaqueApi });
+      expect((await introspect(acme, webClient, other.access_token)).json).toMatchObject({ aud: acme.opaqueApi });
+      const third = await refresh(acme, webClient, other.refresh_token ?? '', { resource: `${acme.jwtApi}/x` });
+      expect(third).toMatchObject({ status: 400, json: { error: 'invalid_target' } });
     });
 
     it('stays with the API it was given for', async () => {
