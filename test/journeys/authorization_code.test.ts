@@ -71,12 +71,7 @@ describe('an authorization code', () => {
     expect((await refresh(acme, web, String(tokens.json['refresh_token']))).status).toBe(400);
   });
 
-  it('is never issued without PKCE', async () => {
-    const agent = createUserAgent(server.origin);
-    const page = await agent.follow(
-      `${acme.issuer}/authorize?${new URLSearchParams({ client_id: acme.clients.web.clientId, response_type: 'code', redirect_uri: 'http://localhost:9/callback', scope: 'openid' })}`,
-    );
-    expect(new URL(page.url).searchParams.get('error')).toBe('invalid_request');
+  it('is the only way for a person: there is no grant that takes a password', async () => {
     const token = await callEndpoint(acme.issuer, '/token', {
       client: acme.clients.web,
       form: { grant_type: 'password' },

@@ -184,11 +184,13 @@ export async function callEndpoint(
     headers = {},
   }: {
     client?: TestClient | undefined;
-    form: Readonly<Record<string, string>>;
+    form: Readonly<Record<string, string>> | URLSearchParams;
     headers?: Readonly<Record<string, string>>;
   },
 ): Promise<EndpointAnswer> {
   const confidential = client !== undefined && client.clientSecret !== '';
+  const body = new URLSearchParams(form);
+  if (client !== undefined && !confidential) body.set('client_id', client.clientId);
   const response = await fetch(issuer + path, {
     method: 'POST',
     headers: {
@@ -198,10 +200,7 @@ export async function callEndpoint(
         : {}),
       ...headers,
     },
-    body: new URLSearchParams({
-      ...form,
-      ...(client !== undefined && !confidential ? { client_id: client.clientId } : {}),
-    }).toString(),
+    body: body.toString(),
   });
   const text = await response.text();
   return { status: response.status, headers: response.headers, json: text === '' ? {} : JSON.parse(text) };
