@@ -61,16 +61,6 @@ describe('an authorization code', () => {
     }
   });
 
-  it('ends what it gave when it is presented again', async () => {
-    const { web } = acme.clients;
-    const authorized = await authorize(createUserAgent(server.origin), { tenant: acme, client: web });
-    const tokens = await exchangeCode(acme, web, authorized);
-    const replayed = await exchangeCode(acme, web, authorized);
-    expect(replayed).toMatchObject({ status: 400, json: { error: 'invalid_grant' } });
-    expect((await introspect(acme, web, String(tokens.json['access_token']))).json).toEqual({ active: false });
-    expect((await refresh(acme, web, String(tokens.json['refresh_token']))).status).toBe(400);
-  });
-
   it('is the only way for a person: there is no grant that takes a password', async () => {
     const token = await callEndpoint(acme.issuer, '/token', {
       client: acme.clients.web,
