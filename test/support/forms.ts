@@ -1,0 +1,66 @@
+/** Every form that Poort shows, by the view that draws it: how a person gets to see it, and what they would send. */
+import { openInteraction } from './attack_surface.ts';
+import type { TestServer } from './test_server.ts';
+import { createUserAgent, type Page, type PageForm, readForm, type UserAgent } from './user_agent.ts';
+import type { TestClient, TestTenant } from './world.ts';
+
+export interface OpenedForm extends PageForm {
+  readonly agent: UserAgent;
+  readonly page: Page;
+  /** Of the action, below the origin. */
+  readonly path: string;
+  /** The value that proves the form to be ours. */
+  readonly token: string;
+}
+
+export interface FormKind {
+  readonly view: string;
+  /** The hidden field that proves it to be ours. */
+  readonly tokenName: 'csrf' | 'xsrf';
+  /** What the person decides, beside the hidden fields. */
+  fields(tenant: TestTenant): Readonly<Record<string, string>>;
+  /** In a browser of its own unless one is given. */
+  open(server: TestServer, tenant: TestTenant, agent?: UserAgent): Promise<OpenedForm>;
+}
+
+const credentials = ({ person }: TestTenant) => ({ email: person.email, password: person.password });
+
+/** Signed in, and asked by an application of somebody else. */
+async function openConsent(server: TestServer, tenant: TestTenant, agent: UserAgent): Promise<OpenedForm> {
+  const client: TestClient = tenant.clients.third;
+  const signIn = await openInteraction(server, { tenant, client, agent, extra: { prompt: 'login' } });
+  return opened(agent, await agent.submit(signIn.page, credentials(tenant)), 'csrf');
+}
+
+export const forms: readonly FormKind[] = [
+  {
+    view: 'sign_in',
+    tokenName: 'csrf',
+    fields: credentials,
+    open: async (server, tenant, agent = createUserAgent(server.origin)) =>
+      opened(agent, (await openInteraction(server, { tenant, agent })).page, 'csrf'),
+  },
+  {
+    view: 'consent',
+    tokenName: 'csrf',
+    fields: () => ({ decision: 'allow' }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) => openConsent(server, tenant, agent),
+  },
+  {
+    view: 'logout',
+    tokenName: 'xsrf',
+    fields: () => ({ logout: 'yes' }),
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      const signIn = await openInteraction(server, { tenant, agent, extra: { prompt: 'login' } });
+      await agent.submit(signIn.page, credentials(tenant));
+      return opened(agent, await agent.request(`${tenant.issuer}/logout`), 'xsrf');
+    },
+  },
+];
+
+function opened(agent: UserAgent, page: Page, tokenName: string): OpenedForm {
+  const form = readForm(page);
+  const token = form.hidden[tokenName];
+  if (token === undefined) throw new Error(`no ${tokenName} on ${page.url}`);
+  return { ...form, agent, page, path: new URL(form.action, page.url).pathname, token };
+}
