@@ -16,8 +16,8 @@ export interface UserAgent {
   follow(url: string, init?: RequestInit): Promise<Page>;
   /** Sends the first form of a page with its hidden fields, these fields and the headers a browser adds. */
   submit(page: Page, fields: Readonly<Record<string, string>>): Promise<Page>;
-  /** Cookies as `name=value`, whatever their path. */
-  cookies(): readonly string[];
+  /** Cookies as `name=value`: those that go to this address, or all of them whatever their path. */
+  cookies(url?: string): readonly string[];
   forgetCookies(): void;
 }
 
@@ -31,11 +31,7 @@ export function createUserAgent(origin: string, headers: Readonly<Record<string,
   let jar: readonly Cookie[] = [];
 
   async function request(url: string, init: RequestInit = {}): Promise<Page> {
-    const { pathname } = new URL(url);
-    const cookie = jar
-      .filter(({ path }) => pathname === path || pathname.startsWith(path.endsWith('/') ? path : `${path}/`))
-      .map(({ name, value }) => `${name}=${value}`)
-      .join('; ');
+    const cookie = agent.cookies(url).join('; ');
     const response = await fetch(url, {
       redirect: 'manual',
       ...init,
@@ -79,7 +75,12 @@ export function createUserAgent(origin: string, headers: Readonly<Record<string,
         body: body.toString(),
       });
     },
-    cookies: () => jar.map(({ name, value }) => `${name}=${value}`),
+    cookies(url) {
+      const pathname = url === undefined ? undefined : new URL(url).pathname;
+      const goesThere = ({ path }: Cookie): boolean =>
+        pathname === undefined || pathname === path || pathname.startsWith(path.endsWith('/') ? path : `${path}/`);
+      return jar.filter(goesThere).map(({ name, value }) => `${name}=${value}`);
+    },
     forgetCookies() {
       jar = [];
     },
