@@ -137,8 +137,9 @@ export async function changeMembershipStatus(
     if (member === undefined) return undefined;
     const change = { tenantId: input.tenantId, userId: member.id, status: input.status };
     if (!(await updateMembershipStatus(transaction, change))) return { outcome: 'unchanged', userId: member.id };
-    // Dead at once because the membership is; gone, because a thief must not be let back in together with the owner.
-    if (input.status === 'disabled') await endAccount(transaction, change);
+    // Dead at once because the membership is; gone, because a thief must not be let back in together with the owner. Again when
+    // the member is let in: a sign-in that had been judged before the door was shut may have written its session after it.
+    await endAccount(transaction, change);
     const event: NewEvent = {
       type: input.status === 'active' ? 'user.enabled' : 'user.disabled',
       outcome: 'success',
