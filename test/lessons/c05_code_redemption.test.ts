@@ -3,16 +3,14 @@
  * success whoever asks how often and where, and whoever comes after it ends what it gave.
  */
 import { CLIENT_TYPES } from '#src/domain/client.ts';
-import { basic, formType } from '#test/support/attack_surface.ts';
-import { type RawAnswer, sendRaw } from '#test/support/raw_http.ts';
-import { type ServerProcess, startServerProcess } from '#test/support/server_process.ts';
+import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { readEvents } from '#test/support/superuser.ts';
-import { freePort, startTestServer, type TestServer } from '#test/support/test_server.ts';
 import {
   type Authorized,
   authorize,
   callEndpoint,
   createUserAgent,
+  type EndpointAnswer,
   exchangeCode,
   introspect,
   refresh,
@@ -20,49 +18,37 @@ import {
 import { callbackUri, createTestTenant, type TestClient, type TestTenant } from '#test/support/world.ts';
 
 describe('C5: an authorization code', () => {
-  let arranging: TestServer;
+  let installation: Installation;
   let acme: TestTenant;
   let globex: TestTenant;
-  let origin: string;
-  let ports: readonly number[];
-  let processes: readonly ServerProcess[];
 
   beforeAll(async () => {
-    arranging = await startTestServer();
-    const [one, other] = [await freePort(), await freePort()];
-    ports = [one, other];
-    origin = `http://localhost:${one}`;
-    acme = await createTestTenant({ ...arranging, origin }, 'acme');
-    globex = await createTestTenant({ ...arranging, origin }, 'globex');
-    const { database } = arranging;
-    processes = await Promise.all(ports.map((port) => startServerProcess({ database, port, publicUrl: origin })));
+    installation = await startInstallation();
+    acme = await createTestTenant(installation.first, 'acme');
+    globex = await createTestTenant(installation.first, 'globex');
   });
 
-  afterAll(async () => {
-    await Promise.all((processes ?? []).map((process) => process.killAtOnce()));
-    await arranging.close();
-  });
+  afterAll(() => installation.close());
 
   const codeFor = (client: TestClient, extra: Readonly<Record<string, string>> = {}): Promise<Authorized> =>
-    authorize(createUserAgent(origin), { tenant: acme, client, extra });
+    authorize(createUserAgent(installation.first.origin), { tenant: acme, client, extra });
 
   /** The token request of this client at one of the two processes. */
-  function redeemAt(port: number, client: TestClient, { code, verifier }: Authorized): Promise<RawAnswer> {
-    const { clientId, clientSecret } = client;
+  function redeemAt(port: number, client: TestClient, { code, verifier }: Authorized): Promise<EndpointAnswer> {
     const form = { grant_type: 'authorization_code', code, code_verifier: verifier, redirect_uri: callbackUri };
-    return sendRaw(port, {
-      method: 'POST',
-      target: '/t/acme/token',
-      headers: [['Host', new URL(origin).host], formType, ...(clientSecret === '' ? [] : [basic(client)])],
-      body: new URLSearchParams({ ...form, ...(clientSecret === '' ? { client_id: clientId } : {}) }).toString(),
-    });
+    return callServer(port, `${acme.issuer}/token`, { client, form });
   }
 
-  const askEverywhere = (times: number, ask: (port: number) => Promise<RawAnswer>): Promise<readonly RawAnswer[]> =>
-    Promise.all(Array.from({ length: times }, (_, index) => ask(ports[index % ports.length] ?? 0)));
+  const askEverywhere = (
+    times: number,
+    ask: (port: number) => Promise<EndpointAnswer>,
+  ): Promise<readonly EndpointAnswer[]> => {
+    const { ports } = installation;
+    return Promise.all(Array.from({ length: times }, (_, index) => ask(ports[index % ports.length] ?? 0)));
+  };
 
   const issued = async (clientId: string): Promise<number> => {
-    const events = await readEvents(arranging.database, { tenantId: acme.id, types: ['token.issued'] });
+    const events = await readEvents(installation.first.database, { tenantId: acme.id, types: ['token.issued'] });
     return events.filter((event) => event.client_id === clientId).length;
   };
 
@@ -79,15 +65,15 @@ describe('C5: an authorization code', () => {
       const winners = answers.filter(({ status }) => status === 200);
       expect(winners).toHaveLength(1);
       for (const loser of answers.filter(({ status }) => status !== 200))
-        expect([loser.status, JSON.parse(loser.body).error]).toEqual([400, 'invalid_grant']);
+        expect(loser).toMatchObject({ status: 400, json: { error: 'invalid_grant' } });
       expect(await issued(client.clientId)).toBe(before + 1);
 
       // One more, and nothing of the winner's is left, at either process.
       const replays = await askEverywhere(2, (port) => redeemAt(port, client, authorized));
       expect(replays.map(({ status }) => status)).toEqual([400, 400]);
-      const tokens = JSON.parse(winners[0]?.body ?? '');
-      expect(await userinfoStatus(tokens.access_token)).toBe(401);
-      expect(await refresh(acme, client, tokens.refresh_token)).toMatchObject({
+      const tokens = winners[0]?.json ?? {};
+      expect(await userinfoStatus(tokens['access_token'])).toBe(401);
+      expect(await refresh(acme, client, String(tokens['refresh_token']))).toMatchObject({
         status: 400,
         json: { error: 'invalid_grant' },
       });
@@ -124,10 +110,10 @@ describe('C5: an authorization code', () => {
       const authorized = await codeFor(web);
       const before = await issued(thief.clientId);
       const answers = await askEverywhere(6, (port) => redeemAt(port, thief, authorized));
-      for (const { status, body } of answers) {
+      for (const { status, json } of answers) {
         expect(status).toBe(400);
         // A client whose type has no codes is told that first.
-        expect(JSON.parse(body).error).toMatch(/^(invalid_grant|unauthorized_client|invalid_request)$/);
+        expect(json['error']).toMatch(/^(invalid_grant|unauthorized_client|invalid_request)$/);
       }
       expect(await issued(thief.clientId)).toBe(before);
       expect((await exchangeCode(acme, web, authorized)).status).toBe(200);
