@@ -118,7 +118,7 @@ const subjects: Readonly<Record<string, ShutOut>> = {
   async 'the membership'(connection, { id, person }) {
     const ids = [id, person.id];
     await connection.query(`update memberships set status = 'disabled' where tenant_id = $1 and user_id = $2`, ids);
-    await connection.query('delete from artifacts where tenant_id = $1 and account_id = $2', ids);
+    await connection.query('select from account_end($1, $2, null)', ids);
   },
   async 'the person'(connection, { person }) {
     await connection.query(`update users set status = 'disabled' where id = $1`, [person.id]);
