@@ -2,13 +2,15 @@
 import type { Adapter } from 'oidc-provider';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { type ArtifactModel, artifactModels, createArtifactsAdapter } from './artifacts_adapter.ts';
-import { type ClientsCache, createClientsAdapter } from './clients_adapter.ts';
+import { type ClientsCache, createClientsAdapter, type EnabledFeatures } from './clients_adapter.ts';
 import { createRefreshTokensAdapter, type RotationRules } from './refresh_tokens_adapter.ts';
 import { type FindLivingToken, withStructuredTokens } from './structured_tokens_adapter.ts';
 
 export interface AdapterDependencies {
   readonly tenantId: TenantId;
   readonly clients: ClientsCache;
+  /** What the tenant's engine serves. */
+  readonly enabled: EnabledFeatures;
   readonly rotation: RotationRules;
   readonly findLiving: FindLivingToken;
 }
@@ -18,9 +20,9 @@ const known: ReadonlySet<string> = new Set(artifactModels);
 /** Throws for a model this version does not know: a new one must be thought about, not stored by accident. */
 export function createAdapter(
   model: string,
-  { tenantId, clients, rotation, findLiving }: AdapterDependencies,
+  { tenantId, clients, enabled, rotation, findLiving }: AdapterDependencies,
 ): Adapter {
-  if (model === 'Client') return createClientsAdapter(clients, tenantId);
+  if (model === 'Client') return createClientsAdapter(clients, { tenantId, enabled });
   if (!isArtifactModel(model)) throw new Error(`the engine asked for an unknown model: ${model}`);
   const artifacts = createArtifactsAdapter(model);
   if (model === 'RefreshToken') return createRefreshTokensAdapter(artifacts, rotation);

@@ -6,6 +6,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import { parseClientId, presetFor } from '#src/domain/client.ts';
+import type { ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { Database } from '#src/storage/database.ts';
 import { type ClientRow, readClient } from '#src/storage/tables/clients.ts';
@@ -22,21 +23,22 @@ export const extraClientMetadata = [
 
 export interface ClientsCache {
   /** Undefined for a client that is not there or disabled. The same object until it changes; unknown clients are not remembered. */
-  find(tenantId: TenantId, clientId: string): Promise<AdapterPayload | undefined>;
+  find(tenantId: TenantId, clientId: string): Promise<ClientRow | undefined>;
   forget(tenantId: string, clientId: string): void;
   forgetAll(): void;
 }
 
-/** What this version of the engine serves; a client's type may allow more. */
+/** What a tenant's engine serves; a client's type may allow more. */
 export interface EnabledFeatures {
+  readonly protocol: ProtocolFeatures;
   readonly grantTypes: readonly string[];
   readonly scopes: readonly string[];
 }
 
 const maximumClients = 5_000;
 
-export function createClientsCache(database: Database, enabled: EnabledFeatures): ClientsCache {
-  const known = new LRUCache<string, Promise<AdapterPayload | undefined>>({ max: maximumClients });
+export function createClientsCache(database: Database): ClientsCache {
+  const known = new LRUCache<string, Promise<ClientRow | undefined>>({ max: maximumClients });
   const keyOf = (tenantId: string, clientId: string): string => `${tenantId} ${clientId}`;
 
   return {
@@ -46,10 +48,10 @@ export function createClientsCache(database: Database, enabled: EnabledFeatures)
       const key = keyOf(tenantId, clientId);
       const remembered = database.isListening() ? known.get(key) : undefined;
       if (remembered !== undefined) return remembered;
-      const reading = readClient(database.tenant(tenantId), clientId).then((row) => row && toMetadata(row, enabled));
+      const reading = readClient(database.tenant(tenantId), clientId);
       known.set(key, reading);
       reading.then(
-        (metadata) => metadata ?? known.delete(key),
+        (row) => row ?? known.delete(key),
         () => known.delete(key),
       );
       return reading;
@@ -59,12 +61,18 @@ export function createClientsCache(database: Database, enabled: EnabledFeatures)
   };
 }
 
-export function createClientsAdapter(cache: ClientsCache, tenantId: TenantId): Adapter {
+export function createClientsAdapter(
+  cache: ClientsCache,
+  { tenantId, enabled }: { tenantId: TenantId; enabled: EnabledFeatures },
+): Adapter {
   const readOnly = async (): Promise<never> => {
     throw new Error('the engine does not write clients');
   };
   return {
-    find: (clientId) => cache.find(tenantId, clientId),
+    async find(clientId) {
+      const row = await cache.find(tenantId, clientId);
+      return row && toMetadata(row, enabled);
+    },
     upsert: readOnly,
     destroy: readOnly,
     consume: readOnly,

@@ -7,6 +7,7 @@
 import { isIP } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PROTOCOL_FEATURES, type ProtocolFeature, type ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import { Secret } from '#src/foundation/secret.ts';
 import { type DevelopmentSecrets, ensureDevelopmentSecrets, readDevelopmentSecrets } from './development_secrets.ts';
 import type { SettingsFault } from './faults.ts';
@@ -91,6 +92,8 @@ export interface Config {
     readonly idTokenHintSeconds: number;
     readonly cookieEpochSeconds: number;
   };
+  /** What is on unless a tenant says otherwise. */
+  readonly protocol: ProtocolFeatures;
   readonly signIn: {
     readonly windowSeconds: number;
     readonly maximumPerIdentifierAndAddress: number;
@@ -306,6 +309,7 @@ function build(
       idTokenHintSeconds: values['keys.id_token_hint_seconds'],
       cookieEpochSeconds: values['keys.cookie_epoch_seconds'],
     },
+    protocol: ofEveryFeature((feature) => values[`protocol.${feature}`]),
     signIn: {
       windowSeconds: values['sign_in.window_seconds'],
       maximumPerIdentifierAndAddress: values['sign_in.maximum_per_identifier_and_address'],
@@ -325,6 +329,14 @@ function build(
       concurrency: values['password_hashing.concurrency'],
     },
   };
+}
+
+function ofEveryFeature<Value>(value: (feature: ProtocolFeature) => Value): Record<ProtocolFeature, Value> {
+  // Every name of the list is a key, which is what the type says and `fromEntries` cannot.
+  return Object.fromEntries(PROTOCOL_FEATURES.map((feature) => [feature, value(feature)])) as Record<
+    ProtocolFeature,
+    Value
+  >;
 }
 
 function secret(value: string | undefined): Secret | undefined {
@@ -464,7 +476,7 @@ function effectiveSettings(
 
 /** Every setting as an operator may see it. Typed by the table, so that a new setting cannot be forgotten here. */
 function shownValues(config: Config): Readonly<Record<SettingName, string | undefined>> {
-  const { http, lifetimes, keys, signIn, egress, backchannelLogout, passwordHashing } = config;
+  const { http, lifetimes, keys, protocol, signIn, egress, backchannelLogout, passwordHashing } = config;
   const { session, refreshToken } = lifetimes;
   return {
     env: config.env,
@@ -492,7 +504,7 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'log.format': config.log.format,
     sentry_dsn: maskedUrl(config.sentryDsn, { hideUserName: true }),
     otlp_endpoint: config.otlpEndpoint,
-    'demo.enabled': config.demo.enabled ? 'on' : 'off',
+    'demo.enabled': onOff(config.demo.enabled),
     'demo.port': String(config.demo.port),
     'lifetimes.access_token_seconds': String(lifetimes.accessTokenSeconds),
     'lifetimes.id_token_seconds': String(lifetimes.idTokenSeconds),
@@ -513,6 +525,14 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'keys.rotate_after_seconds': String(keys.rotateAfterSeconds),
     'keys.id_token_hint_seconds': String(keys.idTokenHintSeconds),
     'keys.cookie_epoch_seconds': String(keys.cookieEpochSeconds),
+    'protocol.mtls': onOff(protocol.mtls),
+    'protocol.jar': onOff(protocol.jar),
+    'protocol.jarm': onOff(protocol.jarm),
+    'protocol.rar': onOff(protocol.rar),
+    'protocol.ciba': onOff(protocol.ciba),
+    'protocol.fapi2': onOff(protocol.fapi2),
+    'protocol.dynamic_registration': onOff(protocol.dynamic_registration),
+    'protocol.token_exchange': onOff(protocol.token_exchange),
     'sign_in.window_seconds': String(signIn.windowSeconds),
     'sign_in.maximum_per_identifier_and_address': String(signIn.maximumPerIdentifierAndAddress),
     'sign_in.maximum_per_identifier': String(signIn.maximumPerIdentifier),
@@ -526,6 +546,10 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'password_hashing.queue_length': String(passwordHashing.queueLength),
     'password_hashing.concurrency': passwordHashing.concurrency?.toString(),
   };
+}
+
+function onOff(value: boolean): string {
+  return value ? 'on' : 'off';
 }
 
 function shownList(items: readonly string[]): string | undefined {

@@ -60,6 +60,8 @@ const count = (minimum: number, maximum: number) => ({
   expected: `a whole number from ${minimum} to ${maximum}`,
 });
 
+const protocolSwitch = { value: onOrOff, expected: 'on or off' };
+
 /** Every setting, by its name in YAML. */
 export const settingDefinitions = {
   env: {
@@ -219,6 +221,15 @@ export const settingDefinitions = {
   'keys.id_token_hint_seconds': seconds(0, 365 * dayInSeconds),
   // Not shorter than a day: every epoch that a session may have seen is accepted, and each costs a look.
   'keys.cookie_epoch_seconds': seconds(dayInSeconds, tenYearsInSeconds),
+
+  'protocol.mtls': protocolSwitch,
+  'protocol.jar': protocolSwitch,
+  'protocol.jarm': protocolSwitch,
+  'protocol.rar': protocolSwitch,
+  'protocol.ciba': protocolSwitch,
+  'protocol.fapi2': protocolSwitch,
+  'protocol.dynamic_registration': protocolSwitch,
+  'protocol.token_exchange': protocolSwitch,
 
   'sign_in.window_seconds': seconds(1, dayInSeconds),
   'sign_in.maximum_per_identifier_and_address': count(1, 1_000_000),

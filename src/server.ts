@@ -192,13 +192,11 @@ export interface RunningServer {
 
 /** The engine and the public door take half a second to load: a command that serves nothing does without them. */
 async function loadServingRooms() {
-  const [adapter, app, health, pages, accounts, provider, pool] = await Promise.all([
+  const [adapter, app, health, pages, pool] = await Promise.all([
     import('#adapters/clients_adapter.ts'),
     import('#src/http/app.ts'),
     import('#src/http/health.ts'),
     import('#src/http/pages/engine_pages.ts'),
-    import('#src/oidc/accounts.ts'),
-    import('#src/oidc/provider.ts'),
     import('#src/oidc/provider_pool.ts'),
   ]);
   return {
@@ -206,8 +204,6 @@ async function loadServingRooms() {
     createApp: app.createApp,
     createHealth: health.createHealth,
     createEnginePages: pages.createEnginePages,
-    personScopes: accounts.personScopes,
-    enabledGrantTypes: provider.enabledGrantTypes,
     createProviderPool: pool.createProviderPool,
   };
 }
@@ -225,11 +221,11 @@ export async function startServer(config: Config, options: StartServerOptions): 
   try {
     await house.passwords.selfTest();
     await options.prepare?.(house);
-    const { createClientsCache, createApp, createHealth, createEnginePages, createProviderPool, ...engine } =
+    const { createClientsCache, createApp, createHealth, createEnginePages, createProviderPool } =
       await loadServingRooms();
     const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 30_000 });
     const { database, clock, logger, sealer, egress } = house;
-    const clients = createClientsCache(database, { grantTypes: engine.enabledGrantTypes, scopes: engine.personScopes });
+    const clients = createClientsCache(database);
     const pool = createProviderPool(
       { config, database, clients, sealer, clock, egress, pages: createEnginePages({ clock }) },
       {

@@ -1,14 +1,26 @@
-/** `poort tenant …`: makes, lists, suspends and resumes tenants. */
+/** `poort tenant …`: makes, lists, configures, suspends and resumes tenants. */
 import type { Command } from 'commander';
+import { PROTOCOL_FEATURES, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
-import { type CreateTenantOutcome, changeTenantStatus, createTenant } from '#src/flows/manage_tenants.ts';
+import {
+  type ParsedTenantSetting,
+  parseTenantSetting,
+  readTenantSettings,
+  type TenantSettingChange,
+} from '#src/domain/tenant_settings.ts';
+import {
+  type CreateTenantOutcome,
+  changeTenantStatus,
+  configureTenant,
+  createTenant,
+} from '#src/flows/manage_tenants.ts';
 import { listTenants, type TenantRow } from '#src/storage/tables/tenants.ts';
-import { type Answer, CommandRefused, described, table } from './answers.ts';
-import { answering, findTenant, group } from './options.ts';
+import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';
+import { answering, findTenant, group, repeatable } from './options.ts';
 import type { CommonOptions, Runner, Session } from './runner.ts';
 
 export function addTenantCommands(program: Command, runner: Runner): void {
-  const tenant = group(program, 'tenant', 'make, list, suspend and resume tenants');
+  const tenant = group(program, 'tenant', 'make, list, configure, suspend and resume tenants');
 
   answering(tenant.command('create <slug>').description('make a tenant with its keys and built-in roles'), [
     'tenant create acme --name "Acme Ltd"',
@@ -31,6 +43,24 @@ export function addTenantCommands(program: Command, runner: Runner): void {
       }),
   );
 
+  answering(
+    tenant.command('configure <slug>').description('say for one tenant what the installation says for all of them'),
+    ['tenant configure acme --set protocol.jarm=on', 'tenant configure acme --set protocol.jarm=default'],
+  )
+    .addOption(
+      repeatable(
+        '--set <name=value>',
+        'a setting, by its name in config/default.yaml: on, off or default',
+      ).makeOptionMandatory(),
+    )
+    .action((slug: string, options: CommonOptions & { readonly set: readonly string[] }) =>
+      runner.run(options, async () => {
+        const changes = options.set.map(readSetting);
+        await runner.withHouse(options, (session) => configure(session, { slug, changes }));
+        return undefined;
+      }),
+    );
+
   answering(tenant.command('suspend <slug>').description('refuse every request of a tenant until it is resumed'), [
     'tenant suspend acme',
   ]).action((slug: string, options: CommonOptions) =>
@@ -42,6 +72,30 @@ export function addTenantCommands(program: Command, runner: Runner): void {
   ]).action((slug: string, options: CommonOptions) =>
     runner.withHouse(options, (session) => change(session, { slug, status: 'active' })),
   );
+}
+
+function readSetting(text: string): TenantSettingChange {
+  const parsed = parseTenantSetting(text);
+  if (parsed.outcome === 'invalid') throw new WrongUsage(`--set ${text}: ${settingRefusals[parsed.reason]}`);
+  return parsed.change;
+}
+
+const settingRefusals: Readonly<Record<Extract<ParsedTenantSetting, { outcome: 'invalid' }>['reason'], string>> = {
+  syntax: 'a setting is written name=value',
+  unknown_setting: `a tenant can set ${PROTOCOL_FEATURES.map((feature) => `protocol.${feature}`).join(', ')}`,
+  not_on_or_off: 'its value is on, off or default',
+};
+
+async function configure(
+  session: Session,
+  { slug, changes }: { readonly slug: string; readonly changes: readonly TenantSettingChange[] },
+): Promise<Answer> {
+  const { id } = await findTenant(session, slug);
+  const { outcome } = await configureTenant(session.context, { id, changes });
+  const shown = presentTenant(session, await findTenant(session, slug));
+  const changed = outcome === 'changed';
+  const title = changed ? `tenant ${slug} configured` : `tenant ${slug} was so already`;
+  return { json: { ...shown, changed }, text: describeTenant(title, shown) };
 }
 
 async function create(session: Session, input: { readonly slug: string; readonly name: string }): Promise<Answer> {
@@ -86,6 +140,7 @@ function presentTenant({ config }: Pick<Session, 'config'>, tenant: TenantRow) {
     issuer: issuerOf(tenant, config.http.publicUrl),
     domain: tenant.domain,
     locale: tenant.locale,
+    protocol: protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol),
     created_at: tenant.created_at.toISOString(),
   };
 }
@@ -97,6 +152,7 @@ function describeTenant(title: string, tenant: ReturnType<typeof presentTenant>)
     issuer: tenant.issuer,
     discovery: `${tenant.issuer}/.well-known/openid-configuration`,
     domain: tenant.domain ?? undefined,
+    protocol: PROTOCOL_FEATURES.filter((feature) => tenant.protocol[feature]).join(' '),
     created: tenant.created_at,
     id: tenant.id,
   });

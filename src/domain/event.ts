@@ -38,6 +38,7 @@ export const EVENT_TYPES = [
   'role.assigned',
   'role.created',
   'session.revoked',
+  'tenant.configured',
   'tenant.created',
   'tenant.deleted',
   'tenant.resumed',

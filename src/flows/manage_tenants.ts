@@ -1,11 +1,18 @@
 /** Making, suspending and resuming tenants. A tenant comes into being whole: with its keys, its built-in roles and its event. */
+import { PROTOCOL_FEATURES } from '#src/domain/protocol_features.ts';
 import { BUILT_IN_ROLES } from '#src/domain/role.ts';
 import { DEFAULT_SIGNING_ALGORITHMS } from '#src/domain/signing_key.ts';
 import { parseTenantName, parseTenantSlug, type TenantId, tenantId } from '#src/domain/tenant.ts';
+import { changeTenantSettings, readTenantSettings, type TenantSettingChange } from '#src/domain/tenant_settings.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { insertRole } from '#src/storage/tables/roles.ts';
-import { insertTenant, updateTenantStatus } from '#src/storage/tables/tenants.ts';
+import {
+  insertTenant,
+  lockTenantSettings,
+  updateTenantSettings,
+  updateTenantStatus,
+} from '#src/storage/tables/tenants.ts';
 import { type FlowContext, Refusal } from './flow_context.ts';
 import { keepFirstKeys, makeFirstKeys } from './rotate_keys.ts';
 
@@ -77,6 +84,36 @@ export async function changeTenantStatus(
       outcome: 'success',
       actor: context.actor,
       target: { type: 'tenant', id: input.id },
+    } as const;
+    await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+    return { outcome: 'changed' };
+  });
+}
+
+/**
+ * `unchanged` when all of it was so already. Every process builds the tenant's engine anew within a second; what was issued
+ * before stays valid, and a request in flight ends under the rules it began with.
+ */
+export async function configureTenant(
+  context: FlowContext,
+  input: { readonly id: TenantId; readonly changes: readonly TenantSettingChange[] },
+): Promise<{ readonly outcome: 'changed' | 'unchanged' }> {
+  const now = context.clock();
+  const tenant = context.database.tenant(input.id);
+  return tenant.transaction(async (transaction) => {
+    const before = readTenantSettings(await lockTenantSettings(transaction, input.id));
+    const settings = changeTenantSettings(before, input.changes);
+    const changed = PROTOCOL_FEATURES.filter((feature) => before.protocol[feature] !== settings.protocol[feature]);
+    if (changed.length === 0) return { outcome: 'unchanged' };
+    await updateTenantSettings(transaction, { id: input.id, settings, now });
+    const event = {
+      type: 'tenant.configured',
+      outcome: 'success',
+      actor: context.actor,
+      target: { type: 'tenant', id: input.id },
+      data: Object.fromEntries(
+        changed.map((feature) => [`protocol.${feature}`, settings.protocol[feature] ?? 'default']),
+      ),
     } as const;
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
     return { outcome: 'changed' };

@@ -12,9 +12,11 @@ import { type RotationRules, successorValue } from '#adapters/refresh_tokens_ada
 import type { FindLivingToken } from '#adapters/structured_tokens_adapter.ts';
 import type { Config } from '#config/config.ts';
 import { absoluteSecondsFor, refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
+import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { graceFor, mustRotate } from '#src/domain/rotation.ts';
 import { publicationOrder } from '#src/domain/signing_key.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
+import { readTenantSettings } from '#src/domain/tenant_settings.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
@@ -29,10 +31,11 @@ import { claimsByScope, extraTokenClaims, findAccount, personScopes } from './ac
 import { createCookieKeys } from './cookie_keys.ts';
 import type { ApplicationLink, EnginePages } from './engine_pages.ts';
 import { createInteractionPolicy, factsOf, loadExistingGrant, mayIntrospect, resourceServerInfo } from './policies.ts';
+import { grantTypesOf, protocolFeatureConfiguration } from './protocol_configuration.ts';
 import { limitRequests } from './request_limits.ts';
 
 export interface EngineDependencies {
-  readonly config: Pick<Config, 'http' | 'keys' | 'lifetimes'>;
+  readonly config: Pick<Config, 'http' | 'keys' | 'lifetimes' | 'protocol'>;
   readonly database: Database;
   readonly clients: ClientsCache;
   readonly sealer: Sealer;
@@ -41,9 +44,6 @@ export interface EngineDependencies {
   /** For whatever the engine itself has to ask of others. */
   readonly egress: Pick<Egress, 'fetch'>;
 }
-
-/** Grants this version serves; a client's type may allow more than is switched on. */
-export const enabledGrantTypes = ['authorization_code', 'refresh_token', 'client_credentials'] as const;
 
 /** Where the endpoints are, below the issuer. */
 export const endpointPaths = {
@@ -81,10 +81,18 @@ export function createProvider(
       return graceFor({ clientType: type, graceSeconds: refreshGraceSeconds, lifetimes: lifetimes.refreshToken });
     },
   };
+  const protocol = protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol);
   const nowSeconds = (): number => Math.floor(dependencies.clock().getTime() / 1000);
 
   const configuration: Configuration = {
-    adapter: (model: string) => createAdapter(model, { tenantId: tenant.id, clients, rotation, findLiving }),
+    adapter: (model: string) =>
+      createAdapter(model, {
+        tenantId: tenant.id,
+        clients,
+        enabled: { protocol, grantTypes: grantTypesOf(protocol), scopes: personScopes },
+        rotation,
+        findLiving,
+      }),
     jwks: { keys: publicationOrder(material.keys).map((key) => openKey(key, tenant, sealer)) },
     routes: endpointPaths,
     fetch: dependencies.egress.fetch,
@@ -120,6 +128,7 @@ export function createProvider(
     allowOmittingSingleRegisteredRedirectUri: false,
 
     features: {
+      ...protocolFeatureConfiguration(protocol),
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       dPoP: { enabled: true, nonceSecret: sealer.derive(`dpop-nonce:${tenant.id}`) },
@@ -240,19 +249,16 @@ export function createProvider(
  * The engine hashes a client's metadata at every look-up to see whether they changed. The cache hands out one object until they do,
  * so the client made from it can be kept with it.
  */
-function keepClientInstances(
-  provider: Provider,
-  findMetadata: (clientId: string) => Promise<object | undefined>,
-): void {
+function keepClientInstances(provider: Provider, findRow: (clientId: string) => Promise<object | undefined>): void {
   const instances = new WeakMap<object, Client>();
   const find = provider.Client.find.bind(provider.Client);
   provider.Client.find = async (clientId: string) => {
-    const metadata = await findMetadata(clientId);
-    if (metadata === undefined) return undefined;
-    const known = instances.get(metadata);
+    const row = await findRow(clientId);
+    if (row === undefined) return undefined;
+    const known = instances.get(row);
     if (known !== undefined) return known;
     const client = await find(clientId);
-    if (client !== undefined) instances.set(metadata, client);
+    if (client !== undefined) instances.set(row, client);
     return client;
   };
 }

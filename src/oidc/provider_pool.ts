@@ -33,6 +33,8 @@ export function createProviderPool(
   const tenants = new LRUCache<string, Remembered<TenantRow | undefined>>({ max: maximumTenants });
   const engines = new LRUCache<string, Remembered<TenantEngine>>({ max: hooks.maximumEngines ?? maximumEngines });
 
+  const builtFor = new LRUCache<string, TenantRow>({ max: hooks.maximumEngines ?? maximumEngines });
+
   /** One read however many ask. A failure is not remembered, nor is anything that a change has overtaken. */
   function remember<Value>(
     cache: LRUCache<string, Remembered<Value>>,
@@ -59,7 +61,12 @@ export function createProviderPool(
       return tenant;
     },
 
-    engineOf: (tenant) => remember(engines, tenant.id, () => buildTenantEngine(tenant, dependencies, hooks)),
+    engineOf(tenant) {
+      // A request that found the tenant a moment before it changed must not leave its engine to those who come after.
+      if (builtFor.get(tenant.id) !== tenant) engines.delete(tenant.id);
+      builtFor.set(tenant.id, tenant);
+      return remember(engines, tenant.id, () => buildTenantEngine(tenant, dependencies, hooks));
+    },
 
     async start() {
       const forgetAll = (): void => {

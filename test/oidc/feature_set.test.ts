@@ -3,6 +3,8 @@
  * whoever wants it adds it to these lists, and the tests that go with it.
  */
 import type Provider from 'oidc-provider';
+import { PROTOCOL_FEATURES } from '#src/domain/protocol_features.ts';
+import { configureTenant } from '#src/flows/manage_tenants.ts';
 import { createTestEngines, type TestEngines } from '#test/support/engines.ts';
 import { sendRaw } from '#test/support/raw_http.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
@@ -80,6 +82,44 @@ describe('the engine of a tenant', () => {
   it('takes no access token from an address, and no request without its redirect URI', () => {
     expect(configuration.acceptQueryParamAccessTokens).toBe(false);
     expect(configuration.allowOmittingSingleRegisteredRedirectUri).toBe(false);
+  });
+});
+
+describe('the engine of a tenant with every switch on', () => {
+  let configuration: EngineConfiguration;
+
+  beforeAll(async () => {
+    const globex = await createTestTenant(server, 'globex');
+    const changes = PROTOCOL_FEATURES.map((feature) => ({ feature, on: true }));
+    expect(await configureTenant(server.context, { id: globex.id, changes })).toEqual({ outcome: 'changed' });
+    configuration = await configurationOf((await engines.engineOf('globex')).provider);
+  });
+
+  it('has these features and no other', () => {
+    const enabled = Object.entries(configuration.features).filter(([, feature]) => feature.enabled);
+    expect(enabled.map(([name]) => name).sort()).toEqual([
+      'clientCredentials',
+      'dPoP',
+      'introspection',
+      'jwtResponseModes',
+      'pushedAuthorizationRequests',
+      'requestObjects',
+      'resourceIndicators',
+      'revocation',
+      'rpInitiatedLogout',
+      'userinfo',
+    ]);
+  });
+
+  it('serves these grants, response types and ways to authenticate, and no other', () => {
+    expect([...configuration.grantTypes].sort()).toEqual(['authorization_code', 'client_credentials', 'refresh_token']);
+    expect([...configuration.responseTypes]).toEqual(['code']);
+    expect([...configuration.clientAuthMethods]).toEqual([
+      'client_secret_basic',
+      'client_secret_post',
+      'private_key_jwt',
+      'none',
+    ]);
   });
 });
 

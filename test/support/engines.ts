@@ -1,8 +1,6 @@
 /** A pool of engines of the test's own, beside a running server: what is behind HTTP, looked at from the side. */
 import { createClientsCache } from '#adapters/clients_adapter.ts';
 import { createEnginePages } from '#src/http/pages/engine_pages.ts';
-import { personScopes } from '#src/oidc/accounts.ts';
-import { enabledGrantTypes } from '#src/oidc/provider.ts';
 import { createProviderPool, type ProviderPool } from '#src/oidc/provider_pool.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
@@ -22,7 +20,7 @@ export function createTestEngines(server: TestServer, options: { readonly maximu
     throw fault;
   };
   const database = openDatabase({ appUrl: urls.app, platformUrl: urls.platform, onFault: fail });
-  const clients = createClientsCache(database, { grantTypes: enabledGrantTypes, scopes: personScopes });
+  const clients = createClientsCache(database);
   const pages = createEnginePages({ clock });
   const pool = createProviderPool(
     { config, database, clients, sealer, clock, pages, egress },

@@ -9,10 +9,12 @@ export interface TenantRow {
   readonly status: 'active' | 'suspended';
   readonly domain: string | null;
   readonly locale: 'nl' | 'en';
+  /** What it says differently from the installation; domain/tenant_settings.ts reads it. */
+  readonly settings: unknown;
   readonly created_at: Date;
 }
 
-const columns = 'id, slug, name, status, domain, locale, created_at';
+const columns = 'id, slug, name, status, domain, locale, settings, created_at';
 
 export async function findTenantBySlug(database: Database, slug: string): Promise<TenantRow | undefined> {
   const rows = await database.platform.query<TenantRow>(`select ${columns} from tenants where slug = $1`, [slug]);
@@ -56,4 +58,25 @@ export async function updateTenantStatus(
 /** Until the transaction ends nobody else gets this lock. Adding rows of the tenant goes on, and so does reading. */
 export async function lockTenant(transaction: Transaction, tenantId: TenantId): Promise<void> {
   await transaction.query('select id from tenants where id = $1 for no key update', [tenantId]);
+}
+
+/** What is stored now, and nobody else changes it before this transaction ends. */
+export async function lockTenantSettings(transaction: Transaction, id: TenantId): Promise<unknown> {
+  const rows = await transaction.query<{ settings: unknown }>(
+    'select settings from tenants where id = $1 for no key update',
+    [id],
+  );
+  return rows[0]?.settings;
+}
+
+/** Groups that are not among these stay as they are: a newer version may have written them. */
+export async function updateTenantSettings(
+  transaction: Transaction,
+  change: { id: TenantId; settings: object; now: Date },
+): Promise<void> {
+  await transaction.query('update tenants set settings = settings || $2::jsonb, updated_at = $3 where id = $1', [
+    change.id,
+    JSON.stringify(change.settings),
+    change.now,
+  ]);
 }
