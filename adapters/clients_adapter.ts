@@ -6,10 +6,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import { parseClientId, presetFor } from '#src/domain/client.ts';
+import { type ClientSettingName, neededFeatures } from '#src/domain/client_settings.ts';
 import type { ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { Database } from '#src/storage/database.ts';
-import { type ClientRow, readClient } from '#src/storage/tables/clients.ts';
+import { type ClientRow, listOrigins, readClient } from '#src/storage/tables/clients.ts';
 
 /** Metadata of ours, beside the registered ones; the Provider must name them as extra client metadata. */
 export const extraClientMetadata = [
@@ -21,9 +22,37 @@ export const extraClientMetadata = [
   'poort_settings',
 ] as const;
 
+/** Settings that the engine knows by the same name. */
+const engineMetadata = [
+  'jwks_uri',
+  'token_endpoint_auth_signing_alg',
+  'tls_client_auth_subject_dn',
+  'tls_client_auth_san_dns',
+  'tls_client_auth_san_uri',
+  'tls_client_auth_san_ip',
+  'tls_client_auth_san_email',
+  'tls_client_certificate_bound_access_tokens',
+  'dpop_bound_access_tokens',
+  'require_pushed_authorization_requests',
+  'require_signed_request_object',
+  'request_object_signing_alg',
+  'id_token_signed_response_alg',
+  'userinfo_signed_response_alg',
+  'authorization_signed_response_alg',
+  'introspection_signed_response_alg',
+  'default_max_age',
+  'client_uri',
+  'logo_uri',
+  'policy_uri',
+  'tos_uri',
+  'initiate_login_uri',
+] as const satisfies readonly ClientSettingName[];
+
 export interface ClientsCache {
   /** Undefined for a client that is not there or disabled. The same object until it changes; unknown clients are not remembered. */
   find(tenantId: TenantId, clientId: string): Promise<ClientRow | undefined>;
+  /** Whether some enabled client of the tenant is registered at this origin, by a redirect URI or by name. */
+  isRegisteredOrigin(tenantId: TenantId, origin: string): Promise<boolean>;
   forget(tenantId: string, clientId: string): void;
   forgetAll(): void;
 }
@@ -36,9 +65,11 @@ export interface EnabledFeatures {
 }
 
 const maximumClients = 5_000;
+const maximumOriginLists = 1_000;
 
 export function createClientsCache(database: Database): ClientsCache {
   const known = new LRUCache<string, Promise<ClientRow | undefined>>({ max: maximumClients });
+  const origins = new LRUCache<string, Promise<ReadonlySet<string>>>({ max: maximumOriginLists });
   const keyOf = (tenantId: string, clientId: string): string => `${tenantId} ${clientId}`;
 
   return {
@@ -56,8 +87,23 @@ export function createClientsCache(database: Database): ClientsCache {
       );
       return reading;
     },
-    forget: (tenantId, clientId) => void known.delete(keyOf(tenantId, clientId)),
-    forgetAll: () => known.clear(),
+    async isRegisteredOrigin(tenantId, origin) {
+      const remembered = database.isListening() ? origins.get(tenantId) : undefined;
+      if (remembered !== undefined) return (await remembered).has(origin);
+      const tenant = database.tenant(tenantId);
+      const reading = tenant.transaction((transaction) => listOrigins(transaction, tenantId));
+      origins.set(tenantId, reading);
+      reading.catch(() => origins.delete(tenantId));
+      return (await reading).has(origin);
+    },
+    forget(tenantId, clientId) {
+      known.delete(keyOf(tenantId, clientId));
+      origins.delete(tenantId);
+    },
+    forgetAll() {
+      known.clear();
+      origins.clear();
+    },
   };
 }
 
@@ -71,7 +117,10 @@ export function createClientsAdapter(
   return {
     async find(clientId) {
       const row = await cache.find(tenantId, clientId);
-      return row && toMetadata(row, enabled);
+      if (row === undefined) return undefined;
+      // What it demands is switched off here: nobody is served with less than was agreed.
+      const needed = neededFeatures(row.settings, row.token_endpoint_auth_method);
+      return needed.every((feature) => enabled.protocol[feature]) ? toMetadata(row, enabled) : undefined;
     },
     upsert: readOnly,
     destroy: readOnly,
@@ -100,6 +149,7 @@ function toMetadata(row: ClientRow, enabled: EnabledFeatures): AdapterPayload {
     ...(row.jwks === null ? {} : { jwks: { keys: [...row.jwks.keys] } }),
     // The engine knows only scopes about the person; those of APIs it meets as the resource's (RFC 8707).
     ...(scope === '' ? {} : { scope }),
+    ...Object.fromEntries(engineMetadata.map((name) => [name, row.settings[name]])),
     poort_type: row.type,
     poort_first_party: row.first_party,
     poort_audiences: [...row.audiences],

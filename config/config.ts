@@ -33,6 +33,10 @@ export interface Config {
     readonly publicUrl: string;
     /** Networks in CIDR notation whose X-Forwarded-* is believed. */
     readonly trustedProxies: readonly string[];
+    /** In lower case: where a trusted proxy puts the client's certificate. Undefined: nobody has one. */
+    readonly clientCertificateHeader: string | undefined;
+    /** In lower case: where it says SUCCESS of one that it checked against its authorities. */
+    readonly clientCertificateVerifiedHeader: string | undefined;
     readonly bodyLimitBytes: number;
     readonly drainSeconds: number;
   };
@@ -256,6 +260,8 @@ function build(
       host: values['http.host'],
       publicUrl,
       trustedProxies: values['http.trusted_proxies'],
+      clientCertificateHeader: values['http.client_certificate_header'],
+      clientCertificateVerifiedHeader: values['http.client_certificate_verified_header'],
       bodyLimitBytes: values['http.body_limit_bytes'],
       drainSeconds: values['http.drain_seconds'],
     },
@@ -410,6 +416,11 @@ function generalWarnings(
   if (config.http.trustedProxies.some((network) => network.endsWith('/0'))) {
     warnings.push('POORT_TRUSTED_PROXIES trusts every address: whoever connects can pretend to be anyone');
   }
+  if (config.http.clientCertificateHeader !== undefined && config.http.trustedProxies.length === 0) {
+    warnings.push(
+      'POORT_CLIENT_CERTIFICATE_HEADER has no effect without POORT_TRUSTED_PROXIES: nobody is believed about certificates',
+    );
+  }
   if (config.env !== 'production' && config.databaseUrl !== undefined && !given.has('master_key')) {
     warnings.push(
       `POORT_DATABASE_URL is given but POORT_MASTER_KEY is not: keys in that database are sealed with the generated key in ${config.dataDirectory}, and no other machine can open them`,
@@ -484,6 +495,8 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'http.host': http.host,
     'http.public_url': http.publicUrl,
     'http.trusted_proxies': shownList(http.trustedProxies),
+    'http.client_certificate_header': http.clientCertificateHeader,
+    'http.client_certificate_verified_header': http.clientCertificateVerifiedHeader,
     'http.body_limit_bytes': String(http.bodyLimitBytes),
     'http.drain_seconds': String(http.drainSeconds),
     data_directory: config.dataDirectory,

@@ -173,6 +173,24 @@ export const networks = valueSchema<readonly string[]>((raw) => {
   return readList(raw, (item) => readNetwork(item), 'an IP address or a network such as 10.0.0.0/8');
 });
 
+/** Headers that mean something else already: whoever named one of them here would take it away from everyone. */
+const standingHeaders: ReadonlySet<string> = new Set(
+  [
+    ['host', 'authorization', 'cookie', 'origin', 'dpop', 'connection', 'content-length', 'content-type'],
+    ['transfer-encoding', 'accept', 'user-agent', 'forwarded', 'traceparent', 'x-request-id'],
+  ].flat(),
+);
+
+/** The name of a request header (RFC 9110 §5.1), in lower case as Node keeps them; none that has another meaning here. */
+export const headerName = valueSchema<string>((raw) => {
+  const name = typeof raw === 'string' ? raw.toLowerCase() : '';
+  if (!/^[a-z][a-z0-9-]{0,63}$/.test(name)) return { refused: `${quoted(raw)} is not the name of a header` };
+  if (standingHeaders.has(name) || name.startsWith('x-forwarded-')) {
+    return { refused: `${quoted(raw)} has a meaning of its own` };
+  }
+  return { value: name };
+});
+
 /** Hosts or networks: what {@link networks} takes, and host names in lower case without port or wildcard. */
 export const hostsOrNetworks = valueSchema<readonly string[]>((raw) => {
   const read = (item: string) => readNetwork(item) ?? (isHostName(item) ? item.toLowerCase() : undefined);

@@ -8,6 +8,7 @@ import type { z } from 'zod';
 import { MAXIMUM_GRACE_SECONDS } from '#src/domain/rotation.ts';
 import type { SettingsFault } from './faults.ts';
 import {
+  headerName,
   hostsOrNetworks,
   httpEndpoint,
   httpOrigin,
@@ -92,6 +93,18 @@ export const settingDefinitions = {
     variable: 'POORT_TRUSTED_PROXIES',
     value: networks,
     expected: 'a list of networks, for example 10.0.0.0/8,192.168.1.7',
+  },
+  'http.client_certificate_header': {
+    variable: 'POORT_CLIENT_CERTIFICATE_HEADER',
+    value: headerName,
+    expected: 'the header that your proxy overwrites with the client certificate, for example Client-Cert',
+    optional: true,
+  },
+  'http.client_certificate_verified_header': {
+    variable: 'POORT_CLIENT_CERTIFICATE_VERIFIED_HEADER',
+    value: headerName,
+    expected: 'the header in which your proxy says SUCCESS of a certificate it has checked',
+    optional: true,
   },
   'http.body_limit_bytes': {
     value: wholeNumber(1024, 16_777_216),

@@ -1,25 +1,51 @@
 /** `poort client …`: the applications, devices, machines and APIs of a tenant. A secret is printed once, when it is made. */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
-import { CLIENT_TYPES, type ClientProblem, parseClientId } from '#src/domain/client.ts';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { CLIENT_TYPES, type ClientProblem, parseClientId, TOKEN_ENDPOINT_AUTH_METHODS } from '#src/domain/client.ts';
+import { isClientSettingName } from '#src/domain/client_settings.ts';
+import { type ProtocolFeatures, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
-import { createClient, disableClient, rotateClientSecret } from '#src/flows/manage_clients.ts';
+import { readTenantSettings } from '#src/domain/tenant_settings.ts';
+import {
+  type ClientChanges,
+  createClient,
+  disableClient,
+  rotateClientSecret,
+  updateClient,
+} from '#src/flows/manage_clients.ts';
 import { type ClientListRow, findClient, listClients } from '#src/storage/tables/clients.ts';
+import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';
 import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';
 import type { Runner, Session } from './runner.ts';
 
-interface CreateOptions extends TenantOptions {
-  readonly name: string;
-  readonly type: string;
+/** What can be said about a client when it is made and later. */
+interface ClientOptions {
   readonly redirectUri?: readonly string[];
   readonly postLogoutRedirectUri?: readonly string[];
   readonly backchannelLogoutUri?: string;
   readonly scope?: readonly string[];
   readonly audience?: readonly string[];
   readonly jwksFile?: string;
+  readonly jwksUri?: string;
+  readonly authMethod?: string;
+  readonly dpopBound?: boolean;
+  readonly requirePar?: boolean;
+  readonly refreshGrace?: number;
+  readonly allowedOrigin?: readonly string[];
+  readonly settingsFile?: string;
   readonly firstParty?: boolean;
+}
+
+interface CreateOptions extends TenantOptions, ClientOptions {
+  readonly name: string;
+  readonly type: string;
+}
+
+interface UpdateOptions extends OneClientOptions, ClientOptions {
+  readonly name?: string;
+  readonly unset?: readonly string[];
 }
 
 interface OneClientOptions extends TenantOptions {
@@ -29,30 +55,41 @@ interface OneClientOptions extends TenantOptions {
 export function addClientCommands(program: Command, runner: Runner): void {
   const client = group(program, 'client', 'applications, devices, machines and APIs of a tenant');
 
-  answering(client.command('create').description('register a client; prints its secret this once'), [
-    'client create --tenant acme --name Shop --type web --redirect-uri https://shop.example.org/callback --first-party',
-    'client create --tenant acme --name Importer --type machine --scope readings:write --json',
-    'client create --tenant acme --name "Readings API" --type resource_server --audience https://api.example.org/readings',
-  ])
-    .addOption(tenantOption())
-    .requiredOption('--name <name>', 'what people see on the consent page')
-    .addOption(new Option('--type <type>', 'what it is').choices(CLIENT_TYPES).makeOptionMandatory())
-    .addOption(repeatable('--redirect-uri <uri>', 'where people are sent back to, compared byte for byte'))
-    .addOption(repeatable('--post-logout-redirect-uri <uri>', 'where people may be sent after logout'))
-    .option('--backchannel-logout-uri <uri>', 'where logout tokens are posted')
-    .addOption(repeatable('--scope <scope>', 'a scope it may ask for, beside those of its type'))
-    .addOption(
-      repeatable('--audience <uri>', 'an API that a resource_server stands for; without one every API of the tenant'),
+  answering(
+    clientOptions(client.command('create').description('register a client; prints its secret this once'))
+      .addOption(tenantOption())
+      .requiredOption('--name <name>', 'what people see on the consent page')
+      .addOption(new Option('--type <type>', 'what it is').choices(CLIENT_TYPES).makeOptionMandatory()),
+    [
+      'client create --tenant acme --name Shop --type web --redirect-uri https://shop.example.org/callback --first-party',
+      'client create --tenant acme --name Importer --type machine --scope readings:write --json',
+      'client create --tenant acme --name "Readings API" --type resource_server --audience https://api.example.org/readings',
+    ],
+  ).action((options: CreateOptions) =>
+    runner.run(options, async () => {
+      const files = await readFiles(options, runner.world.workingDirectory);
+      await runner.withHouse(options, (session) => create(session, { options, files }));
+      return undefined;
+    }),
+  );
+
+  answering(
+    clientOptions(
+      oneClient(client, 'update').description('change a client; a list that is given replaces the one it has'),
     )
-    .option('--jwks-file <file>', 'its public keys as a JSON Web Key Set: it signs instead of having a secret')
-    .option('--first-party', 'ours: people are not asked for consent')
-    .action((options: CreateOptions) =>
-      runner.run(options, async () => {
-        const jwks = await readJwks(options.jwksFile, runner.world.workingDirectory);
-        await runner.withHouse(options, (session) => create(session, { options, jwks }));
-        return undefined;
-      }),
-    );
+      .option('--name <name>', 'what people see on the consent page')
+      .addOption(repeatable('--unset <setting>', 'take a setting back, by the name that `show` gives it')),
+    [
+      'client update --tenant acme Zk3vR0m1T6yq0c5n2b7x4A --dpop-bound --refresh-grace 0',
+      'client update --tenant acme Zk3vR0m1T6yq0c5n2b7x4A --unset refresh_grace_seconds',
+    ],
+  ).action((clientId: string | undefined, options: UpdateOptions) =>
+    runner.run(options, async () => {
+      const files = await readFiles(options, runner.world.workingDirectory);
+      await withClient(runner, { clientId, options }, (session, found) => update(session, { found, options, files }));
+      return undefined;
+    }),
+  );
 
   answering(client.command('list').description('list the clients of a tenant'), ['client list --tenant acme'])
     .addOption(tenantOption())
@@ -91,41 +128,108 @@ function oneClient(parent: Command, name: string): Command {
     .option('--client-id <client_id>', 'the same, as an option');
 }
 
-async function readJwks(file: string | undefined, workingDirectory: string): Promise<unknown> {
+function clientOptions(command: Command): Command {
+  return command
+    .addOption(repeatable('--redirect-uri <uri>', 'where people are sent back to, compared byte for byte'))
+    .addOption(repeatable('--post-logout-redirect-uri <uri>', 'where people may be sent after logout'))
+    .option('--backchannel-logout-uri <uri>', 'where logout tokens are posted')
+    .addOption(repeatable('--scope <scope>', 'a scope it may ask for, beside those of its type'))
+    .addOption(
+      repeatable('--audience <uri>', 'an API that a resource_server stands for; without one every API of the tenant'),
+    )
+    .option('--jwks-file <file>', 'its public keys as a JSON Web Key Set: it signs instead of having a secret')
+    .option('--jwks-uri <uri>', 'where it publishes its keys, in place of the file')
+    .addOption(
+      new Option('--auth-method <method>', 'how it says who it is, where its type and keys leave a choice').choices(
+        TOKEN_ENDPOINT_AUTH_METHODS,
+      ),
+    )
+    .option('--dpop-bound', 'its tokens are bound to a key that it proves with every request (RFC 9449)')
+    .option('--require-par', 'its authorization requests must be pushed (RFC 9126)')
+    .addOption(
+      new Option('--refresh-grace <seconds>', 'how long a used refresh token may be repeated, 0 to 60').argParser(
+        readSeconds,
+      ),
+    )
+    .addOption(repeatable('--allowed-origin <origin>', 'an origin it calls from, beside those of its redirect URIs'))
+    .option(
+      '--settings-file <file>',
+      'further settings as a JSON object; docs/integration/client-settings.md lists them',
+    )
+    .option('--first-party', 'ours: people are not asked for consent');
+}
+
+function readSeconds(text: string): number {
+  if (!/^\d{1,3}$/.test(text)) throw new InvalidArgumentError('It is a number of seconds.');
+  return Number(text);
+}
+
+interface ClientFiles {
+  readonly jwks: unknown;
+  readonly settings: unknown;
+}
+
+async function readFiles({ jwksFile, settingsFile }: ClientOptions, workingDirectory: string): Promise<ClientFiles> {
+  return {
+    jwks: await readJson(jwksFile, workingDirectory),
+    settings: await readJson(settingsFile, workingDirectory),
+  };
+}
+
+async function readJson(file: string | undefined, workingDirectory: string): Promise<unknown> {
   if (file === undefined) return undefined;
   const text = await readFile(resolve(workingDirectory, file), 'utf8').catch(() => {
     throw new WrongUsage(`the file ${file} cannot be read`);
   });
   try {
-    const jwks: unknown = JSON.parse(text);
-    return jwks;
+    const content: unknown = JSON.parse(text);
+    return content;
   } catch {
     throw new CommandRefused('invalid_client', `the file ${file} is not JSON`);
   }
 }
 
+/** What the options say, in the words of the flows. Settings of their own option stand above those of the file. */
+function requestOf(options: ClientOptions, files: ClientFiles): ClientChanges {
+  const { settings = {} } = files;
+  if (typeof settings !== 'object' || settings === null || Array.isArray(settings))
+    throw new CommandRefused('invalid_client', 'the file with the settings does not hold an object');
+  const own = {
+    jwks_uri: options.jwksUri,
+    dpop_bound_access_tokens: options.dpopBound,
+    require_pushed_authorization_requests: options.requirePar,
+    refresh_grace_seconds: options.refreshGrace,
+    allowed_origins: options.allowedOrigin,
+  };
+  return {
+    redirectUris: options.redirectUri,
+    postLogoutRedirectUris: options.postLogoutRedirectUri,
+    backchannelLogoutUri: options.backchannelLogoutUri,
+    scopes: options.scope,
+    audiences: options.audience,
+    firstParty: options.firstParty,
+    tokenEndpointAuthMethod: options.authMethod,
+    jwks: files.jwks,
+    settings: { ...settings, ...Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) },
+  };
+}
+
+function protocolOf({ config }: Session, tenant: TenantRow): ProtocolFeatures {
+  return protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol);
+}
+
 async function create(
   session: Session,
-  { options, jwks }: { readonly options: CreateOptions; readonly jwks: unknown },
+  { options, files }: { readonly options: CreateOptions; readonly files: ClientFiles },
 ): Promise<Answer> {
   const tenant = await findTenant(session, options.tenant);
+  const client = { ...requestOf(options, files), name: options.name, type: options.type };
   const created = await createClient(session.context, {
     tenantId: tenant.id,
-    client: {
-      name: options.name,
-      type: options.type,
-      redirectUris: options.redirectUri,
-      postLogoutRedirectUris: options.postLogoutRedirectUri,
-      backchannelLogoutUri: options.backchannelLogoutUri,
-      scopes: options.scope,
-      audiences: options.audience,
-      firstParty: options.firstParty,
-      jwks,
-    },
+    client,
+    protocol: protocolOf(session, tenant),
   });
-  if (created.outcome === 'refused') {
-    throw new CommandRefused('invalid_client', created.problems.map(describeProblem).join('; '));
-  }
+  if (created.outcome === 'refused') throw refusedClient(created.problems);
   const { clientId, clientSecret } = created;
   const shown = presentClient(await findOne(session, { tenantId: tenant.id, clientId }));
   const { client_id, ...others } = shown;
@@ -137,6 +241,48 @@ async function create(
   };
   const text = describeClient(`client ${client_id} created`, shown, clientSecret);
   return { json, text: clientSecret === undefined ? text : `${text}\n${secretNotice}` };
+}
+
+async function update(
+  session: Session,
+  {
+    found,
+    options,
+    files,
+  }: { readonly found: FoundClient; readonly options: UpdateOptions; readonly files: ClientFiles },
+): Promise<Answer> {
+  const { tenant, client } = found;
+  const clientId = client.client_id;
+  const unknown = options.unset?.find((name) => !isClientSettingName(name));
+  if (unknown !== undefined) throw new WrongUsage(`there is no setting ${JSON.stringify(unknown)}`);
+  const { settings, ...changes } = requestOf(options, files);
+  const takenBack = Object.fromEntries((options.unset ?? []).map((name) => [name, null]));
+  const updated = await updateClient(session.context, {
+    tenantId: tenant.id,
+    clientId,
+    changes: { ...changes, name: options.name, settings: { ...settings, ...takenBack } },
+    protocol: protocolOf(session, tenant),
+  });
+  if (updated.outcome === 'refused') throw refusedClient(updated.problems);
+  const shown = presentClient(await findOne(session, { tenantId: tenant.id, clientId }));
+  const isChanged = updated.outcome === 'updated';
+  const clientSecret = isChanged ? updated.clientSecret : undefined;
+  const { client_id, ...others } = shown;
+  const json = {
+    client_id,
+    ...(clientSecret !== undefined && { client_secret: clientSecret }),
+    ...others,
+    changed: isChanged,
+  };
+  const title = isChanged
+    ? `client ${client_id} updated: ${updated.changed.join(', ')}`
+    : `client ${client_id} was so already`;
+  const text = describeClient(title, shown, clientSecret);
+  return { json, text: clientSecret === undefined ? text : `${text}\n${secretNotice}` };
+}
+
+function refusedClient(problems: readonly ClientProblem[]): CommandRefused {
+  return new CommandRefused('invalid_client', problems.map(describeProblem).join('; '));
 }
 
 const secretNotice = 'The secret is shown this once: keep it where your application keeps its secrets.';
@@ -157,6 +303,7 @@ async function list(session: Session, options: TenantOptions): Promise<Answer> {
 }
 
 interface FoundClient {
+  readonly tenant: TenantRow;
   readonly tenantId: TenantId;
   readonly client: ClientListRow;
 }
@@ -173,8 +320,9 @@ function withClient(
       throw new WrongUsage('the argument and --client-id name two clients');
     }
     await runner.withHouse(options, async (session) => {
-      const { id: tenantId } = await findTenant(session, options.tenant);
-      return act(session, { tenantId, client: await findOne(session, { tenantId, clientId: named }) });
+      const tenant = await findTenant(session, options.tenant);
+      const { id: tenantId } = tenant;
+      return act(session, { tenant, tenantId, client: await findOne(session, { tenantId, clientId: named }) });
     });
     return undefined;
   });
@@ -230,6 +378,8 @@ function presentClient(client: ClientListRow) {
     scopes: client.scopes,
     audiences: client.audiences,
     token_endpoint_auth_method: client.token_endpoint_auth_method,
+    key_ids: (client.jwks?.keys ?? []).map((key) => String(key['kid'] ?? '')),
+    settings: client.settings,
     live_secrets: client.live_secrets,
     created_at: client.created_at.toISOString(),
   };
@@ -248,6 +398,8 @@ function describeClient(title: string, client: ReturnType<typeof presentClient>,
     audiences: client.audiences,
     authenticates: client.token_endpoint_auth_method,
     'valid secrets': String(client.live_secrets),
+    keys: client.key_ids,
+    settings: Object.entries(client.settings).map(([name, value]) => `${name} = ${[value].flat().join(' ')}`),
     created: client.created_at,
   });
 }

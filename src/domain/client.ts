@@ -2,14 +2,24 @@
  * This file owns what a client is: the six types, what each type may do, and whether a requested client can be registered.
  * It does not own secrets or identifiers (they need randomness) or how clients are kept.
  *
- * A type is a preset, not a starting point: nobody chooses grant types or authentication methods one by one, because
- * the unsafe clients of this world are combinations that somebody was allowed to choose.
+ * A type is a preset, not a starting point: nobody chooses grant types one by one, because the unsafe clients of this world
+ * are combinations that somebody was allowed to choose. What may be chosen is in client_settings.ts.
  */
 
 import { isAudience } from './api.ts';
+import {
+  type ClientAround,
+  type ClientSettingProblem,
+  type ClientSettings,
+  parseClientSettings,
+  problemsWithFeatures,
+  problemsWithSettings,
+  withProfileDefaults,
+} from './client_settings.ts';
 import { type EgressPermissions, egressPermissions, judgeHost, parseEgressTarget } from './egress.ts';
 import { type PublicJwks, parseJwks } from './jwks.ts';
 import { parseName } from './name.ts';
+import { NOTHING_SWITCHED_ON, type ProtocolFeatures } from './protocol_features.ts';
 import { validateBackchannelLogoutUri, validatePostLogoutRedirectUri, validateRedirectUri } from './redirect_uri.ts';
 import { isScopeToken, MAXIMUM_SCOPES, OPENID_SCOPES } from './scope.ts';
 
@@ -27,7 +37,17 @@ export type GrantType =
   | 'client_credentials'
   | 'urn:ietf:params:oauth:grant-type:device_code';
 
-export type TokenEndpointAuthMethod = 'none' | 'client_secret_basic' | 'private_key_jwt';
+export const TOKEN_ENDPOINT_AUTH_METHODS = [
+  'none',
+  'client_secret_basic',
+  'client_secret_post',
+  'private_key_jwt',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
+] as const;
+
+/** RFC 7591 §2, RFC 8705 §2.1.1. A client with a secret may send it either way. */
+export type TokenEndpointAuthMethod = (typeof TOKEN_ENDPOINT_AUTH_METHODS)[number];
 
 /** What clients of one type can do. */
 export interface ClientPreset {
@@ -123,6 +143,10 @@ export interface ClientRequest {
   readonly firstParty?: boolean | undefined;
   /** A JSON Web Key Set, as JSON already parsed. */
   readonly jwks?: unknown;
+  /** Without one: `private_key_jwt` where there are keys, else what the type says. */
+  readonly tokenEndpointAuthMethod?: string | undefined;
+  /** As JSON already parsed; see client_settings.ts. */
+  readonly settings?: unknown;
 }
 
 /** A client fit to be stored. */
@@ -137,7 +161,8 @@ export interface PlannedClient {
   readonly audiences: readonly string[];
   readonly tokenEndpointAuthMethod: TokenEndpointAuthMethod;
   readonly jwks: PublicJwks | undefined;
-  /** Whether a secret must be made for it: confidential, and without keys of its own. */
+  readonly settings: ClientSettings;
+  /** Whether it authenticates with a secret, which must then be made for it. */
   readonly needsSecret: boolean;
 }
 
@@ -150,7 +175,8 @@ export type ClientField =
   | 'backchannel_logout_uri'
   | 'scopes'
   | 'audiences'
-  | 'jwks';
+  | 'jwks'
+  | ClientSettingProblem['field'];
 
 /** `problem` is a stable word; `value` the offending text, where there is one that is no secret. */
 export interface ClientProblem {
@@ -175,16 +201,33 @@ export function isClientType(text: string): text is ClientType {
   return CLIENT_TYPES.some((type) => type === text);
 }
 
+export function isTokenEndpointAuthMethod(text: string): text is TokenEndpointAuthMethod {
+  return TOKEN_ENDPOINT_AUTH_METHODS.some((method) => method === text);
+}
+
+/** Whether a client of this method has secrets, at most two that live. */
+export function usesSecret(method: string): boolean {
+  return method === 'client_secret_basic' || method === 'client_secret_post';
+}
+
 /** What clients of this type can do. */
 export function presetFor(type: ClientType): ClientPreset {
   return PRESETS[type];
 }
 
-/**
- * Plans a new client; all problems at once. Repetitions are dropped, the order of first mention is kept. `permissions` are the
- * exceptions to where we call out to.
- */
-export function planClient(request: ClientRequest, permissions: EgressPermissions = egressPermissions([])): ClientPlan {
+/** Where a client is to be registered. */
+export interface Circumstances {
+  /** The exceptions to where we call out to. */
+  readonly permissions?: EgressPermissions | undefined;
+  /** What is switched on for the tenant; what a client cannot be given there is a problem. */
+  readonly protocol?: ProtocolFeatures | undefined;
+}
+
+/** Plans a client; all problems at once. Repetitions are dropped, the order of first mention is kept. */
+export function planClient(
+  request: ClientRequest,
+  { permissions = egressPermissions([]), protocol = NOTHING_SWITCHED_ON }: Circumstances = {},
+): ClientPlan {
   const { type } = request;
   if (!isClientType(type)) return { outcome: 'refused', problems: [{ field: 'type', problem: 'unknown' }] };
 
@@ -195,6 +238,25 @@ export function planClient(request: ClientRequest, permissions: EgressPermission
   const scopes = unique([...preset.defaultScopes, ...(request.scopes ?? [])]);
   const audiences = unique(request.audiences);
   const parsedJwks = request.jwks === undefined ? undefined : parseJwks(request.jwks);
+  const parsedSettings = parseClientSettings(request.settings ?? {});
+  const given = parsedSettings.outcome === 'valid' ? parsedSettings.settings : {};
+  const jwks = parsedJwks?.outcome === 'valid' ? parsedJwks.jwks : undefined;
+  const hasKeys = jwks !== undefined || given.jwks_uri !== undefined;
+  const chosenMethod =
+    request.tokenEndpointAuthMethod ??
+    (hasKeys && preset.confidential ? 'private_key_jwt' : preset.tokenEndpointAuthMethod);
+  const method = isTokenEndpointAuthMethod(chosenMethod) ? chosenMethod : undefined;
+  const around: ClientAround = {
+    type,
+    confidential: preset.confidential,
+    hasRefreshTokens: preset.grantTypes.some((grantType) => grantType === 'refresh_token'),
+    hasRedirectUris: preset.needsRedirectUri,
+    redirectUris,
+    tokenEndpointAuthMethod: method ?? preset.tokenEndpointAuthMethod,
+    hasKeys: jwks !== undefined,
+    hasCertificates: jwks?.keys.some((key) => key.x5c !== undefined) ?? false,
+  };
+  const settings = withProfileDefaults(given, around);
 
   const problems: readonly ClientProblem[] = [
     ...(name === undefined ? [{ field: 'name', problem: 'not_a_name' } as const] : []),
@@ -204,10 +266,13 @@ export function planClient(request: ClientRequest, permissions: EgressPermission
     ...problemsWithScopes(type, scopes),
     ...problemsWithAudiences(type, audiences),
     ...problemsWithJwks(type, parsedJwks),
+    ...(method === undefined ? [{ field: 'token_endpoint_auth_method', problem: 'unknown' } as const] : []),
+    ...(parsedSettings.outcome === 'invalid' ? parsedSettings.problems : problemsWithSettings(settings, around)),
+    ...problemsWithFeatures(settings, { method: around.tokenEndpointAuthMethod, protocol }),
   ];
   if (problems.length > 0 || name === undefined) return { outcome: 'refused', problems };
 
-  const jwks = parsedJwks?.outcome === 'valid' ? parsedJwks.jwks : undefined;
+  const { tokenEndpointAuthMethod } = around;
   return {
     outcome: 'planned',
     client: {
@@ -219,9 +284,10 @@ export function planClient(request: ClientRequest, permissions: EgressPermission
       backchannelLogoutUri: request.backchannelLogoutUri,
       scopes,
       audiences,
-      tokenEndpointAuthMethod: jwks === undefined ? preset.tokenEndpointAuthMethod : 'private_key_jwt',
+      tokenEndpointAuthMethod,
       jwks,
-      needsSecret: preset.confidential && jwks === undefined,
+      settings,
+      needsSecret: usesSecret(tokenEndpointAuthMethod),
     },
   };
 }

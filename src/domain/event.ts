@@ -21,6 +21,7 @@ export const EVENT_TYPES = [
   'client.created',
   'client.disabled',
   'client.secret_rotated',
+  'client.updated',
   'consent.granted',
   'consent.revoked',
   'device.denied',

@@ -3,7 +3,9 @@
  * signatures, and it never sees a private key that it would keep: those are refused by name.
  */
 
-/** A public key, reduced to the members we know; everything else (`x5u`, `x5c`, …) is dropped. */
+import { X509Certificate } from 'node:crypto';
+
+/** A public key, reduced to the members we know; everything else (`x5u`, `x5t`, …) is dropped. */
 export interface PublicJwk {
   readonly kty: 'EC' | 'RSA' | 'OKP';
   readonly kid?: string;
@@ -14,6 +16,8 @@ export interface PublicJwk {
   readonly y?: string;
   readonly n?: string;
   readonly e?: string;
+  /** The certificate of this very key, alone, as `self_signed_tls_client_auth` needs it (RFC 8705 §2.2.2). */
+  readonly x5c?: readonly [string];
 }
 
 export interface PublicJwks {
@@ -35,6 +39,8 @@ export type ParsedJwks =
 
 const MAXIMUM_KEYS = 10;
 const MAXIMUM_KID_LENGTH = 128;
+const MAXIMUM_CERTIFICATE_LENGTH = 8_192;
+const KEY_MEMBERS = ['kty', 'crv', 'x', 'y', 'n', 'e'] as const;
 /** RFC 7518 §6.2.2 and §6.3.2, RFC 8037 §2. */
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth'] as const;
 
@@ -68,12 +74,28 @@ function parsePublicJwk(member: Readonly<Record<string, unknown>>): PublicJwk | 
   const material = parseMaterial(member);
   if (material === undefined) return undefined;
   if (alg !== undefined && !(typeof alg === 'string' && material.algorithms.includes(alg))) return undefined;
+  const certificate = certificateOf(member);
   return {
     ...material.jwk,
     ...(kid === undefined ? {} : { kid }),
     ...(alg === undefined ? {} : { alg }),
     ...(use === undefined ? {} : { use }),
+    ...(certificate === undefined ? {} : { x5c: [certificate] }),
   };
+}
+
+/** RFC 7517 §4.7, or nothing: "The key in the first certificate MUST match the public key represented by other members of the JWK." */
+function certificateOf(member: Readonly<Record<string, unknown>>): string | undefined {
+  const [first]: readonly unknown[] = Array.isArray(member['x5c']) ? member['x5c'] : [];
+  if (typeof first !== 'string' || first.length > MAXIMUM_CERTIFICATE_LENGTH || !/^[A-Za-z0-9+/]+=*$/.test(first))
+    return undefined;
+  try {
+    const { publicKey } = new X509Certificate(Buffer.from(first, 'base64'));
+    const certified: Readonly<Record<string, unknown>> = { ...publicKey.export({ format: 'jwk' }) };
+    return KEY_MEMBERS.every((name) => certified[name] === member[name]) ? first : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 interface Material {

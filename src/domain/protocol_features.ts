@@ -21,6 +21,18 @@ export type ProtocolFeature = (typeof PROTOCOL_FEATURES)[number];
 /** What is on. */
 export type ProtocolFeatures = Readonly<Record<ProtocolFeature, boolean>>;
 
+/** Where nobody said what is on. */
+export const NOTHING_SWITCHED_ON: ProtocolFeatures = {
+  mtls: false,
+  jar: false,
+  jarm: false,
+  rar: false,
+  ciba: false,
+  fapi2: false,
+  dynamic_registration: false,
+  token_exchange: false,
+};
+
 export function isProtocolFeature(text: string): text is ProtocolFeature {
   return PROTOCOL_FEATURES.some((feature) => feature === text);
 }

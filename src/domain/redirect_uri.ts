@@ -1,6 +1,6 @@
 /**
- * This file owns which addresses a client may register for us to send people, or logout notices, to. It does not
- * compare at run time: the engine does, byte for byte, and there is no pattern anywhere to compare with
+ * This file owns which addresses a client may register: for us to send people or logout notices to, to fetch keys from, or to
+ * show to people. Every one of them is a place where somebody can be sent or code can be run. It does not compare at run time: the engine does, byte for byte, and there is no pattern anywhere to compare with
  * (RFC 9700 §4.1.3). So registration is where a bad address is stopped.
  *
  * Every check reads the text as given, never only the parsed URL: the danger of `https://good.example\@evil.example` or
@@ -91,6 +91,25 @@ export function validateBackchannelLogoutUri(
   mayBePlain: (host: string) => boolean = () => false,
 ): RedirectUriDecision {
   return decide(uri, { privateScheme: false, responseParameters: 'allowed', mayBePlain });
+}
+
+/**
+ * The same for every other address that a client registers: where its keys are, its logo, its terms, its page. https, or
+ * http on loopback.
+ */
+export function validateWebUri(uri: string): RedirectUriDecision {
+  return decide(uri, { privateScheme: false, responseParameters: 'allowed' });
+}
+
+/**
+ * Whether a text is an origin as a browser writes it in `Origin` (RFC 6454 §6.2), one that code can be served from safely:
+ * https, http on loopback, or an application's own scheme with a host (`capacitor://localhost`). Never `null`.
+ */
+export function validateOrigin(text: string): boolean {
+  const [, scheme = '', rest = ''] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]+)$/.exec(text) ?? [];
+  if (rest === '' || DANGEROUS_SCHEMES.has(scheme)) return false;
+  if (scheme !== 'https' && scheme !== 'http') return /^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/.test(rest);
+  return validateWebUri(text).outcome === 'accepted' && URL.parse(text)?.origin === text;
 }
 
 interface Rules {

@@ -4,11 +4,19 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '#config/config.ts';
+import { rememberCertificate } from '#src/oidc/client_certificates.ts';
 import { endpointPaths } from '#src/oidc/provider.ts';
 import type { ProviderPool } from '#src/oidc/provider_pool.ts';
 import { answerFault, answerProblem } from './answer_problem.ts';
 import { findEngineRoute } from './engine_routes.ts';
-import { checkBodySize, checkHost, checkHttps, checkTarget, type Gate } from './gates/checks.ts';
+import {
+  checkBodySize,
+  checkClientCertificate,
+  checkHost,
+  checkHttps,
+  checkTarget,
+  type Gate,
+} from './gates/checks.ts';
 import type { HttpExchange } from './gates/exchange.ts';
 import { createProxyTrust, openExchange } from './gates/open_exchange.ts';
 import { setSecurityHeaders } from './gates/security_headers.ts';
@@ -42,11 +50,12 @@ export function createApp(options: AppOptions): HttpHandler {
     checkHost(config.http),
     checkHttps(config.http),
     checkTarget,
+    checkClientCertificate,
     checkBodySize(config.http),
   ];
 
   return async function serve(request, response) {
-    const exchange = openExchange(request, response, trust);
+    const exchange = openExchange(request, response, { trust, http: config.http });
     setSecurityHeaders(response, { secure });
     // Who keeps a connection for the next request must come back somewhere else.
     if (health.isDraining()) response.setHeader('connection', 'close');
@@ -84,6 +93,8 @@ export function createApp(options: AppOptions): HttpHandler {
       exchange.response.setHeader('cache-control', `public, max-age=${config.keys.jwksCacheSeconds}`);
     // The engine finds its own mount by `baseUrl`: a path that is also a route name cannot confuse it.
     Object.assign(exchange.request, { baseUrl: `/t/${slug}`, url: path + exchange.search });
+    if (exchange.clientCertificate.outcome === 'shown')
+      rememberCertificate(exchange.request, exchange.clientCertificate);
     await engine.serve(exchange);
   }
 }

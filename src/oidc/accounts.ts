@@ -13,6 +13,11 @@ export const claimsByScope = {
   email: ['email', 'email_verified'],
 } as const;
 
+/** The scope that opens a claim. Undefined for what is no claim about a person. */
+export const scopeOfClaim: ReadonlyMap<string, string> = new Map(
+  Object.entries(claimsByScope).flatMap(([scope, claims]) => claims.map((claim) => [claim, scope] as const)),
+);
+
 /** Scopes that are about the person and not about an API. */
 export const personScopes = ['openid', 'offline_access', 'profile', 'email'] as const;
 

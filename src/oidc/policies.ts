@@ -1,8 +1,16 @@
 /** Who may learn about a token, which APIs a client may ask for, and when a person must be asked something. */
 import type Provider from 'oidc-provider';
-import { type Client, errors, interactionPolicy, type KoaContextWithOIDC, type ResourceServer } from 'oidc-provider';
+import {
+  type ClaimsParameter,
+  type Client,
+  errors,
+  interactionPolicy,
+  type KoaContextWithOIDC,
+  type ResourceServer,
+} from 'oidc-provider';
 import { MAXIMUM_GRACE_SECONDS } from '#src/domain/rotation.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
+import { scopeOfClaim } from './accounts.ts';
 
 /** Our own metadata of a client, see adapters/clients_adapter.ts. */
 export interface ClientFacts {
@@ -14,6 +22,9 @@ export interface ClientFacts {
   /** How long its used refresh tokens may be repeated; undefined takes its type's default. */
   readonly refreshGraceSeconds: number | undefined;
   readonly refreshRotation: 'always' | 'unless_sender_constrained';
+  readonly allowedOrigins: readonly string[];
+  readonly fapiProfile: '2.0' | undefined;
+  readonly requireDpopNonce: boolean;
 }
 
 const factsByClient = new WeakMap<Client, ClientFacts>();
@@ -22,21 +33,28 @@ const factsByClient = new WeakMap<Client, ClientFacts>();
 export function factsOf(client: Client): ClientFacts {
   const known = factsByClient.get(client);
   if (known !== undefined) return known;
+  // Ours, as it was stored; see the adapter.
+  const settings = (client['poort_settings'] ?? {}) as Readonly<Record<string, unknown>>;
   const facts: ClientFacts = {
     type: typeof client['poort_type'] === 'string' ? client['poort_type'] : '',
     firstParty: client['poort_first_party'] === true,
     audiences: texts(client['poort_audiences']),
     scopes: texts(client['poort_scopes']),
     secretHashes: texts(client['poort_secret_hashes']),
-    ...rotationFacts(client['poort_settings']),
+    ...rotationFacts(settings),
+    allowedOrigins: texts(settings['allowed_origins']),
+    fapiProfile: settings['fapi_profile'] === '2.0' ? '2.0' : undefined,
+    requireDpopNonce: settings['require_dpop_nonce'] === true,
   };
   factsByClient.set(client, facts);
   return facts;
 }
 
 /** Anything but a setting that was checked when it was registered counts as the strictest. */
-function rotationFacts(settings: unknown): Pick<ClientFacts, 'refreshGraceSeconds' | 'refreshRotation'> {
-  const { refresh_grace_seconds: grace, refresh_rotation: rotation } = (settings ?? {}) as Record<string, unknown>;
+function rotationFacts({
+  refresh_grace_seconds: grace,
+  refresh_rotation: rotation,
+}: Readonly<Record<string, unknown>>): Pick<ClientFacts, 'refreshGraceSeconds' | 'refreshRotation'> {
   const known = typeof grace === 'number' && grace >= 0 && grace <= MAXIMUM_GRACE_SECONDS;
   return {
     refreshGraceSeconds: grace === undefined ? undefined : known ? grace : 0,
@@ -46,6 +64,19 @@ function rotationFacts(settings: unknown): Pick<ClientFacts, 'refreshGraceSecond
 
 function texts(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
+}
+
+/**
+ * OpenID Connect Core 1.0 §5.5. A claim is asked for like the scope that opens it: who may not have the scope does not get
+ * behind it one claim at a time. Throws `InvalidRequest`.
+ */
+export function assertMayAskForClaims(client: Client, { userinfo, id_token }: ClaimsParameter): void {
+  const mine = new Set(factsOf(client).scopes);
+  for (const claim of Object.keys({ ...userinfo, ...id_token })) {
+    const scope = scopeOfClaim.get(claim);
+    if (scope !== undefined && scope !== 'openid' && !mine.has(scope))
+      throw new errors.InvalidRequest(`this client may not ask for the claim ${claim}`);
+  }
 }
 
 interface IntrospectedToken {

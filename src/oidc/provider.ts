@@ -11,6 +11,7 @@ import { createRefreshChain, type RefreshChain } from '#adapters/refresh_chain.t
 import { type RotationRules, successorValue } from '#adapters/refresh_tokens_adapter.ts';
 import type { FindLivingToken } from '#adapters/structured_tokens_adapter.ts';
 import type { Config } from '#config/config.ts';
+import { CLIENT_SIGNING_ALGORITHMS, SIGNING_ALGORITHMS } from '#src/domain/client_settings.ts';
 import { absoluteSecondsFor, refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
 import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { graceFor, mustRotate } from '#src/domain/rotation.ts';
@@ -28,10 +29,20 @@ import type { SigningKeyRow } from '#src/storage/tables/signing_keys.ts';
 import type { TenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { claimsByScope, extraTokenClaims, findAccount, personScopes } from './accounts.ts';
+import { certificateHooks } from './client_certificates.ts';
+import { assertIsClientAssertion, assertIsRequestObject } from './client_statements.ts';
 import { createCookieKeys } from './cookie_keys.ts';
+import { mayCallFrom, restrictCrossOrigin } from './cross_origin.ts';
 import type { ApplicationLink, EnginePages } from './engine_pages.ts';
-import { createInteractionPolicy, factsOf, loadExistingGrant, mayIntrospect, resourceServerInfo } from './policies.ts';
-import { grantTypesOf, protocolFeatureConfiguration } from './protocol_configuration.ts';
+import {
+  assertMayAskForClaims,
+  createInteractionPolicy,
+  factsOf,
+  loadExistingGrant,
+  mayIntrospect,
+  resourceServerInfo,
+} from './policies.ts';
+import { clientAuthMethodsOf, grantTypesOf, protocolFeatureConfiguration } from './protocol_configuration.ts';
 import { limitRequests } from './request_limits.ts';
 
 export interface EngineDependencies {
@@ -56,6 +67,8 @@ export const endpointPaths = {
   pushed_authorization_request: '/par',
   end_session: '/logout',
 } as const;
+
+const clockToleranceSeconds = 10;
 
 /** Strengths of a sign-in (`acr`), weakest first. */
 export const authenticationContexts = { password: 'urn:poort:acr:password', multiFactor: 'urn:poort:acr:mfa' } as const;
@@ -112,26 +125,45 @@ export function createProvider(
     claims: Object.fromEntries(Object.entries(claimsByScope).map(([scope, claims]) => [scope, [...claims]])),
     acrValues: [authenticationContexts.password],
     subjectTypes: ['public'],
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    clientAuthMethods: [...clientAuthMethodsOf(protocol)],
     enabledJWA: {
       // Nothing symmetric: what we keep of a client's secret is a hash, and would become the key.
-      idTokenSigningAlgValues: ['RS256', 'ES256', 'EdDSA'],
-      clientAuthSigningAlgValues: ['ES256', 'RS256', 'PS256', 'EdDSA'],
+      idTokenSigningAlgValues: [...SIGNING_ALGORITHMS],
+      userinfoSigningAlgValues: [...SIGNING_ALGORITHMS],
+      introspectionSigningAlgValues: [...SIGNING_ALGORITHMS],
+      authorizationSigningAlgValues: [...SIGNING_ALGORITHMS],
+      clientAuthSigningAlgValues: [...CLIENT_SIGNING_ALGORITHMS],
+      requestObjectSigningAlgValues: [...CLIENT_SIGNING_ALGORITHMS],
       dPoPSigningAlgValues: ['ES256', 'EdDSA'],
-      introspectionSigningAlgValues: ['RS256', 'ES256', 'EdDSA'],
     },
-    assertJwtClientAuthClaimsAndHeader: (_ctx, claims, header) => assertIsClientAssertion(claims, header, nowSeconds()),
+    assertJwtClientAuthClaimsAndHeader: (ctx, claims, header) =>
+      assertIsClientAssertion(ctx, { claims, header }, nowSeconds()),
+    // FAPI 2.0 §5.3.2.1: what a client says it signed up to ten seconds from now was signed now, by another clock.
+    clockTolerance: clockToleranceSeconds,
     extraClientMetadata: { properties: [...extraClientMetadata] },
     pkce: { required: () => true },
-    clientBasedCORS: (_ctx, origin, client) => isOriginOf(client, origin),
+    clientBasedCORS: ({ oidc }, origin, client) => mayCallFrom(client, { origin, route: oidc.route }),
     conformIdTokenClaims: false,
     allowOmittingSingleRegisteredRedirectUri: false,
 
     features: {
-      ...protocolFeatureConfiguration(protocol),
+      ...protocolFeatureConfiguration(protocol, {
+        ...certificateHooks({ enabled: protocol.mtls, clock: dependencies.clock }),
+        assertIsRequestObject: (ctx, claims, header) => assertIsRequestObject(ctx, { claims, header }, nowSeconds()),
+      }),
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
-      dPoP: { enabled: true, nonceSecret: sealer.derive(`dpop-nonce:${tenant.id}`) },
+      claimsParameter: {
+        enabled: true,
+        assertClaimsParameter: (_ctx, claims, client) => assertMayAskForClaims(client, claims),
+      },
+      dPoP: {
+        enabled: true,
+        // From the master key: a nonce of one process is good at every other.
+        nonceSecret: sealer.derive(`dpop-nonce:${tenant.id}`),
+        requireNonce: ({ oidc }) => oidc.client !== undefined && factsOf(oidc.client).requireDpopNonce,
+      },
+      jwtUserinfo: { enabled: true },
       introspection: {
         enabled: true,
         allowedPolicy: (_ctx, client, token) => mayIntrospect(client, token, apis),
@@ -229,7 +261,12 @@ export function createProvider(
   provider.OIDCContext.prototype.urlFor = function urlFor(name: string, options?: Record<string, unknown>) {
     return provider.urlFor(name, options);
   };
+  // rfc7523bis §4: the token endpoint's address is no audience for a client assertion, only the issuer is.
+  provider.OIDCContext.prototype.clientJwtAuthExpectedAudience = function clientJwtAuthExpectedAudience() {
+    return new Set([provider.issuer]);
+  };
   limitRequests(provider);
+  restrictCrossOrigin(provider, (origin) => clients.isRegisteredOrigin(tenant.id, origin));
   keepClientInstances(provider, (clientId) => clients.find(tenant.id, clientId));
   provider.Client.prototype.compareClientSecret = async function compareClientSecret(this: Client, actual: string) {
     return matchesAny(actual, factsOf(this).secretHashes);
@@ -300,26 +337,6 @@ function withoutPrivatePart(jwk: JWK): JWK {
   return { ...jwk, ...Object.fromEntries(secret.map((member) => [member, 'does-not-sign'])) };
 }
 
-/** `typ` of a client assertion: none or `JWT` as RFC 7523 has it, or the explicit one of its successor. */
-const assertionTypes: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'client-authentication+jwt']);
-const longestAssertionSeconds = 24 * 60 * 60;
-
-/**
- * RFC 8725 §3.11: what a client's key signed for another purpose (a DPoP proof, a request object) is no proof of who asks. And
- * since an assertion is remembered until it expires, it must expire. Throws `InvalidClientAuth`.
- */
-async function assertIsClientAssertion(
-  claims: Readonly<Record<string, unknown>>,
-  header: Readonly<Record<string, unknown>>,
-  nowSeconds: number,
-): Promise<void> {
-  const { typ } = header;
-  if (!assertionTypes.has(typeof typ === 'string' ? typ.toLowerCase() : typ))
-    throw new errors.InvalidClientAuth('a client assertion must not be typed as something else');
-  if (!(Number(claims['exp']) <= nowSeconds + longestAssertionSeconds))
-    throw new errors.InvalidClientAuth('a client assertion must expire within a day');
-}
-
 /** Compares with every live secret, always all of them, in the same time. */
 function matchesAny(actual: string, secretHashes: readonly string[]): boolean {
   const presented = sha256(actual);
@@ -328,12 +345,6 @@ function matchesAny(actual: string, secretHashes: readonly string[]): boolean {
     if (timingSafeEqual(presented, Buffer.from(secretHash, 'hex'))) matches = true;
   }
   return matches;
-}
-
-/** RFC 6454: a browser application may call from the origins it is registered at; `null` is nobody's. */
-function isOriginOf(client: Client, origin: string): boolean {
-  if (origin === 'null' || client.clientAuthMethod !== 'none') return false;
-  return (client.redirectUris ?? []).some((uri) => URL.parse(uri)?.origin === origin);
 }
 
 function showLogout(ctx: KoaContextWithOIDC, tenant: TenantRow, pages: EnginePages): void {

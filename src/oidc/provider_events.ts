@@ -200,11 +200,13 @@ function allowFormPost(ctx: KoaContextWithOIDC): void {
   ctx.set('content-security-policy', policy.replace("form-action 'self'", `form-action 'self' ${target}`));
 }
 
+const formPostModes: ReadonlySet<unknown> = new Set(['form_post', 'form_post.jwt']);
+
 /** Only addresses that were checked against what the client registered. */
 function formPostTarget({ oidc }: KoaContextWithOIDC): string | undefined {
   if (oidc?.client === undefined) return undefined;
   const { params } = oidc;
   const redirectUri = params?.['redirect_uri'];
-  if (params?.['response_mode'] !== 'form_post' || !oidc.redirectUriCheckPerformed) return undefined;
+  if (!formPostModes.has(params?.['response_mode']) || !oidc.redirectUriCheckPerformed) return undefined;
   return typeof redirectUri === 'string' ? redirectUri : undefined;
 }

@@ -13,8 +13,10 @@ const maximumTextLength = 2_048;
 /** What is kept of an authorization request while a person answers it, or until it is used: nobody may store a book there. */
 const keptTexts = [
   'acr_values',
+  'claims',
   'code_challenge',
   'display',
+  'dpop_jkt',
   'login_hint',
   'logout_hint',
   'nonce',

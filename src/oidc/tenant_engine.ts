@@ -13,7 +13,7 @@ import type { Origin } from '#src/storage/event_log.ts';
 import { findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
 import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
-import { personScopes } from './accounts.ts';
+import { personScopes, scopeOfClaim } from './accounts.ts';
 import type { ApplicationLink } from './engine_pages.ts';
 import { newGrant } from './policies.ts';
 import { applicationOf, createProvider, type EngineDependencies, openKey } from './provider.ts';
@@ -174,7 +174,7 @@ export async function buildTenantEngine(
 
   async function scopesAskedFor(interaction: Interaction): Promise<PendingInteraction['missingScopes']> {
     const { apis } = await readTenantMaterial(tenantDatabase);
-    const { missingOIDCScope, missingResourceScopes } = consentDetails(interaction);
+    const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = consentDetails(interaction);
     const described = Object.entries(missingResourceScopes).flatMap(([audience, names]) => {
       const api = apis.find((candidate) => candidate.audience === audience);
       return names.map((name) => ({
@@ -182,7 +182,12 @@ export async function buildTenantEngine(
         description: api?.scopes.find((scope) => scope.name === name)?.description,
       }));
     });
-    const missing = [...missingOIDCScope.map((name) => ({ name, description: undefined })), ...described];
+    // A claim that was asked for by itself is put into the words of the scope that opens it.
+    const aboutPerson = new Set([
+      ...missingOIDCScope,
+      ...missingOIDCClaims.map((claim) => scopeOfClaim.get(claim) ?? claim),
+    ]);
+    const missing = [...[...aboutPerson].map((name) => ({ name, description: undefined })), ...described];
     if (missing.length > 0) return missing;
 
     // `prompt=consent` while nothing is missing: the person is asked about all of it again, never about nothing.
@@ -250,13 +255,16 @@ function consentDetails({ prompt }: Interaction): ConsentDetails {
 }
 
 function consentGranted(interaction: Interaction, grantId: string): NewEvent {
-  const { missingOIDCScope, missingResourceScopes } = consentDetails(interaction);
+  const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = consentDetails(interaction);
   return {
     type: 'consent.granted',
     outcome: 'success',
     actor: { type: 'user', id: interaction.session?.accountId },
     target: { type: 'grant', id: grantId },
     clientId: String(interaction.params['client_id']),
-    data: { scopes: [...missingOIDCScope, ...Object.values(missingResourceScopes).flat()] },
+    data: {
+      scopes: [...missingOIDCScope, ...Object.values(missingResourceScopes).flat()],
+      ...(missingOIDCClaims.length > 0 ? { claims: [...missingOIDCClaims] } : {}),
+    },
   };
 }

@@ -77,6 +77,7 @@ describe('a requested client', () => {
     expect(planned(request(type))).toEqual({
       name: 'App',
       type,
+      settings: {},
       firstParty: false,
       redirectUris: preset.needsRedirectUri ? [REDIRECT_URI] : [],
       postLogoutRedirectUris: [],
@@ -97,7 +98,7 @@ describe('a requested client', () => {
       'http://app.internal/x',
       'https://[fd00::1]/x',
     ]) {
-      const plan = planClient(request('web', { backchannelLogoutUri: uri }), permissions);
+      const plan = planClient(request('web', { backchannelLogoutUri: uri }), { permissions });
       expect([uri, plan.outcome]).toEqual([uri, uri.includes('fd00') ? 'refused' : 'planned']);
     }
   });

@@ -56,10 +56,12 @@ describe('the engine of a tenant', () => {
   it('has these features and no other', () => {
     const enabled = Object.entries(configuration.features).filter(([, feature]) => feature.enabled);
     expect(enabled.map(([name]) => name).sort()).toEqual([
+      'claimsParameter',
       'clientCredentials',
       'dPoP',
       'introspection',
       'jwtIntrospection',
+      'jwtUserinfo',
       'pushedAuthorizationRequests',
       'resourceIndicators',
       'revocation',
@@ -98,10 +100,15 @@ describe('the engine of a tenant with every switch on', () => {
   it('has these features and no other', () => {
     const enabled = Object.entries(configuration.features).filter(([, feature]) => feature.enabled);
     expect(enabled.map(([name]) => name).sort()).toEqual([
+      'claimsParameter',
       'clientCredentials',
       'dPoP',
+      'fapi',
       'introspection',
+      'jwtIntrospection',
       'jwtResponseModes',
+      'jwtUserinfo',
+      'mTLS',
       'pushedAuthorizationRequests',
       'requestObjects',
       'resourceIndicators',
@@ -119,6 +126,8 @@ describe('the engine of a tenant with every switch on', () => {
       'client_secret_post',
       'private_key_jwt',
       'none',
+      'tls_client_auth',
+      'self_signed_tls_client_auth',
     ]);
   });
 });
@@ -133,6 +142,7 @@ describe('what a tenant says about itself', () => {
       introspection_endpoint: 'ISSUER/introspect',
       revocation_endpoint: 'ISSUER/revoke',
       userinfo_endpoint: 'ISSUER/userinfo',
+      userinfo_signing_alg_values_supported: ['ES256', 'RS256'],
       pushed_authorization_request_endpoint: 'ISSUER/par',
       end_session_endpoint: 'ISSUER/logout',
       jwks_uri: 'ISSUER/jwks',
@@ -141,7 +151,7 @@ describe('what a tenant says about itself', () => {
       backchannel_logout_session_supported: true,
       backchannel_logout_supported: true,
       claim_types_supported: ['normal'],
-      claims_parameter_supported: false,
+      claims_parameter_supported: true,
       claims_supported: [
         'sub',
         'acr',

@@ -33,6 +33,10 @@ export function checkHttps(config: Config['http']): Gate {
       : undefined;
 }
 
+/** Half a certificate is no certificate, and who shows one must not be served as if they had none. */
+export const checkClientCertificate: Gate = ({ clientCertificate }) =>
+  clientCertificate.outcome === 'unreadable' ? problems.malformed('The client certificate cannot be read.') : undefined;
+
 /** RFC 9112 §3.2: a proxy may have chosen by the first, and Node reads only one. */
 function isRepeated({ rawHeaders }: HttpExchange['request'], name: string): boolean {
   return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length > 1;

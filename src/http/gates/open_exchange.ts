@@ -6,6 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BlockList, isIP } from 'node:net';
+import type { Config } from '#config/config.ts';
+import { takeClientCertificate } from './client_certificate.ts';
 import type { HttpExchange } from './exchange.ts';
 
 export interface ProxyTrust {
@@ -34,7 +36,11 @@ export function createProxyTrust(networks: readonly string[]): ProxyTrust {
 const traceparentPattern = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 const requestIdPattern = /^[A-Za-z0-9_-]{8,64}$/;
 
-export function openExchange(request: IncomingMessage, response: ServerResponse, trust: ProxyTrust): HttpExchange {
+export function openExchange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { trust, http }: { trust: ProxyTrust; http: Config['http'] },
+): HttpExchange {
   const { headers } = request;
   const peer = request.socket.remoteAddress;
   const believed = trust.trusts(peer);
@@ -42,6 +48,7 @@ export function openExchange(request: IncomingMessage, response: ServerResponse,
   const forwardedProtocol = believed
     ? single(headers['x-forwarded-proto'])?.split(',')[0]?.trim().toLowerCase()
     : undefined;
+  const clientCertificate = takeClientCertificate(request, { believed, http });
   for (const header in headers) {
     if (header.startsWith('x-forwarded-') || header === 'forwarded') delete headers[header];
   }
@@ -58,6 +65,7 @@ export function openExchange(request: IncomingMessage, response: ServerResponse,
     search: queryAt === -1 ? '' : target.slice(queryAt),
     origin: { requestId, ip: callerOf(peer, single(forwardedFor), trust), userAgent: headers['user-agent'] },
     forwardedProtocol,
+    clientCertificate,
   };
 }
 

@@ -1,5 +1,6 @@
 /** The tables `clients` and `client_secrets`. A secret is known only as its SHA-256; two of them can be live at once. */
 import type { ClientType, TokenEndpointAuthMethod } from '#src/domain/client.ts';
+import type { ClientSettings } from '#src/domain/client_settings.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { TenantDatabase, Transaction } from '../database.ts';
 
@@ -16,8 +17,8 @@ export interface ClientRow {
   readonly audiences: readonly string[];
   readonly token_endpoint_auth_method: TokenEndpointAuthMethod;
   readonly jwks: { readonly keys: readonly Record<string, unknown>[] } | null;
-  /** What it registered beyond the columns. */
-  readonly settings: Readonly<Record<string, unknown>>;
+  /** Only what domain/client_settings.ts accepted. */
+  readonly settings: ClientSettings;
   /** SHA-256, hexadecimal. */
   readonly secret_hashes: readonly string[];
 }
@@ -33,7 +34,9 @@ export interface ClientListRow {
   readonly backchannel_logout_uri: string | null;
   readonly scopes: readonly string[];
   readonly audiences: readonly string[];
-  readonly token_endpoint_auth_method: string;
+  readonly token_endpoint_auth_method: TokenEndpointAuthMethod;
+  readonly jwks: { readonly keys: readonly Record<string, unknown>[] } | null;
+  readonly settings: ClientSettings;
   readonly live_secrets: number;
   readonly created_at: Date;
 }
@@ -56,16 +59,17 @@ export interface NewClientRow {
   readonly backchannelLogoutUri: string | undefined;
   readonly scopes: readonly string[];
   readonly audiences: readonly string[];
-  readonly tokenEndpointAuthMethod: string;
+  readonly tokenEndpointAuthMethod: TokenEndpointAuthMethod;
   readonly jwks: { readonly keys: readonly object[] } | undefined;
+  readonly settings: ClientSettings;
   readonly now: Date;
 }
 
 export async function insertClient(transaction: Transaction, client: NewClientRow): Promise<void> {
   await transaction.query(
     `insert into clients (tenant_id, client_id, name, type, first_party, redirect_uris, post_logout_redirect_uris,
-                          backchannel_logout_uri, scopes, audiences, token_endpoint_auth_method, jwks, created_at, updated_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)`,
+                          backchannel_logout_uri, scopes, audiences, token_endpoint_auth_method, jwks, settings, created_at, updated_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)`,
     [
       client.tenantId,
       client.clientId,
@@ -79,6 +83,7 @@ export async function insertClient(transaction: Transaction, client: NewClientRo
       client.audiences,
       client.tokenEndpointAuthMethod,
       client.jwks === undefined ? null : JSON.stringify(client.jwks),
+      JSON.stringify(client.settings),
       client.now,
     ],
   );
@@ -108,7 +113,7 @@ export async function insertClientSecret(
 }
 
 const listColumns = `c.client_id, c.name, c.type, c.status, c.first_party, c.redirect_uris, c.post_logout_redirect_uris,
-  c.backchannel_logout_uri, c.scopes, c.audiences, c.token_endpoint_auth_method, c.created_at,
+  c.backchannel_logout_uri, c.scopes, c.audiences, c.token_endpoint_auth_method, c.jwks, c.settings, c.created_at,
   (select count(*)::int from client_secrets s where s.tenant_id = c.tenant_id and s.client_id = c.client_id) as live_secrets`;
 
 export async function listClients(transaction: Transaction, tenantId: TenantId): Promise<readonly ClientListRow[]> {
@@ -139,6 +144,61 @@ export async function updateClientStatus(
     [change.tenantId, change.clientId, change.status, change.now],
   );
   return rows.length === 1;
+}
+
+/** The origins (RFC 6454) that enabled clients are registered at. */
+export async function listOrigins(transaction: Transaction, tenantId: TenantId): Promise<ReadonlySet<string>> {
+  const rows = await transaction.query<{ origin: string }>(
+    `select distinct substring(uri from '^https?://[^/?]+') as origin
+       from clients c cross join lateral unnest(c.redirect_uris) as uri
+      where c.tenant_id = $1 and c.status = 'active' and uri ~ '^https?://'
+     union
+     select origin
+       from clients c cross join lateral jsonb_array_elements_text(c.settings -> 'allowed_origins') as origin
+      where c.tenant_id = $1 and c.status = 'active'
+      order by origin limit 10000`,
+    [tenantId],
+  );
+  // As a browser writes it: without the scheme's own port.
+  return new Set(
+    rows.map(({ origin }) => (origin.startsWith('http') ? (URL.parse(origin)?.origin ?? origin) : origin)),
+  );
+}
+
+/** Everything that can change about a client but its status, its type and its secrets. */
+export async function updateClientRow(transaction: Transaction, client: Omit<NewClientRow, 'type'>): Promise<void> {
+  await transaction.query(
+    `update clients set name = $3, first_party = $4, redirect_uris = $5, post_logout_redirect_uris = $6,
+            backchannel_logout_uri = $7, scopes = $8, audiences = $9, token_endpoint_auth_method = $10, jwks = $11,
+            settings = $12, updated_at = $13
+      where tenant_id = $1 and client_id = $2`,
+    [
+      client.tenantId,
+      client.clientId,
+      client.name,
+      client.firstParty,
+      client.redirectUris,
+      client.postLogoutRedirectUris,
+      client.backchannelLogoutUri ?? null,
+      client.scopes,
+      client.audiences,
+      client.tokenEndpointAuthMethod,
+      client.jwks === undefined ? null : JSON.stringify(client.jwks),
+      JSON.stringify(client.settings),
+      client.now,
+    ],
+  );
+}
+
+/** A client that no longer authenticates with a secret has none. */
+export async function deleteClientSecrets(
+  transaction: Transaction,
+  client: { tenantId: TenantId; clientId: string },
+): Promise<void> {
+  await transaction.query('delete from client_secrets where tenant_id = $1 and client_id = $2', [
+    client.tenantId,
+    client.clientId,
+  ]);
 }
 
 export async function updateRedirectUris(
