@@ -205,7 +205,7 @@ export function createProvider(
       const { RefreshToken, Client: client } = ctx.oidc.entities;
       return mustRotate({
         rotation: client === undefined ? 'always' : factsOf(client).refreshRotation,
-        senderConstrained: RefreshToken?.isSenderConstrained() ?? false,
+        senderConstrained: RefreshToken?.isSenderConstrained() === true || provesKey(client),
       });
     },
     interactions: {
@@ -335,6 +335,12 @@ export function openKey(key: SigningKeyRow, tenant: TenantRow, sealer: Sealer): 
 function withoutPrivatePart(jwk: JWK): JWK {
   const secret = ['d', 'p', 'q', 'dp', 'dq', 'qi'].filter((member) => member in jwk);
   return { ...jwk, ...Object.fromEntries(secret.map((member) => [member, 'does-not-sign'])) };
+}
+
+/** A refresh token is bound to a confidential client by how it says who it is (RFC 9700 §4.14.2): here, with a key of its own. */
+function provesKey(client: Client | undefined): boolean {
+  const method: string | undefined = client?.clientAuthMethod;
+  return method === 'private_key_jwt' || method === 'tls_client_auth' || method === 'self_signed_tls_client_auth';
 }
 
 /** Compares with every live secret, always all of them, in the same time. */
