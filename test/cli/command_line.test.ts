@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -425,9 +425,70 @@ describe('the command line beside a running npm start', () => {
       expect(await refused(['client', 'rotate-secret', ...named])).toBe('without_secret');
     });
 
+    it('is changed, and shows what it has beyond its type', async () => {
+      const settingsFile = join(directory, 'client.json');
+      await writeFile(settingsFile, JSON.stringify({ default_max_age: 3600, id_token_signed_response_alg: 'ES256' }));
+      const redirect = ['--redirect-uri', 'https://app.example.org/callback'];
+      const created = await done([
+        ...[...create, '--name', 'Portal', '--type', 'spa', ...redirect, '--dpop-bound', '--refresh-grace', '0'],
+        ...['--allowed-origin', 'https://preview.example.org', '--settings-file', settingsFile],
+      ]);
+      const settings = {
+        default_max_age: 3600,
+        id_token_signed_response_alg: 'ES256',
+        dpop_bound_access_tokens: true,
+        refresh_grace_seconds: 0,
+        allowed_origins: ['https://preview.example.org'],
+      };
+      expect(created).toMatchObject({ settings, redirect_uris: ['https://app.example.org/callback'] });
+      const named = ['--tenant', 'demo', '--client-id', String(created['client_id'])];
+
+      const update = ['client', 'update', ...named, '--name', 'Shop', '--require-par', '--unset', 'default_max_age'];
+      const { default_max_age: _unset, ...kept } = settings;
+      const after = { name: 'Shop', settings: { ...kept, require_pushed_authorization_requests: true } };
+      const updated = await done(update);
+      expect(updated).toMatchObject({ ...after, changed: true });
+      expect(updated['settings']).not.toHaveProperty('default_max_age');
+      expect(await done(update)).toMatchObject({ ...after, changed: false });
+      const { output } = await run(['client', 'show', ...named]);
+      expect(output).toContain('dpop_bound_access_tokens = true');
+      expect(output).toContain('allowed_origins = https://preview.example.org');
+
+      expect(await refused(['client', 'update', ...named, '--auth-method', 'client_secret_basic'])).toBe(
+        'invalid_client',
+      );
+      expect((await run(['client', 'update', ...named, '--unset', 'nonsense'])).code).toBe(2);
+      expect((await run(['client', 'update', ...named, '--refresh-grace', 'soon'])).code).toBe(2);
+      expect(await refused(['client', 'update', ...named, '--refresh-grace', '61'])).toBe('invalid_client');
+    });
+
+    it('gets what a switched-off extension gives only after its tenant switched it on', async () => {
+      const signed = join(directory, 'signed.json');
+      await writeFile(signed, JSON.stringify({ authorization_signed_response_alg: 'ES256' }));
+      const redirect = ['--redirect-uri', 'https://app.example.org/callback', '--settings-file', signed];
+      const wanted = [...create, '--name', 'Signed', '--type', 'web', ...redirect];
+      expect(await refused(wanted)).toBe('invalid_client');
+
+      const configure = ['tenant', 'configure', 'demo', '--set', 'protocol.jarm=on'];
+      expect(await done(configure)).toMatchObject({ protocol: { jarm: true, jar: false }, changed: true });
+      expect(await done(configure)).toMatchObject({ changed: false });
+      expect(await done(['tenant', 'show', 'acme'])).toMatchObject({ protocol: { jarm: false, token_exchange: true } });
+      expect(await done(wanted)).toMatchObject({ settings: { authorization_signed_response_alg: 'ES256' } });
+
+      const metadata = async (): Promise<string> =>
+        (await fetch(`${issuerOf('demo')}/.well-known/openid-configuration`)).text();
+      expect(await settles(metadata, (text) => text.includes('query.jwt'))).toContain('query.jwt');
+      expect(await done(['tenant', 'configure', 'demo', '--set', 'protocol.jarm=default'])).toMatchObject({
+        protocol: { jarm: false },
+        changed: true,
+      });
+      for (const setting of ['protocol.jarm', 'protocol.nonsense=on', 'protocol.jarm=perhaps'])
+        expect((await run(['tenant', 'configure', 'demo', '--set', setting])).code).toBe(2);
+    });
+
     it('is not there for another tenant', async () => {
       const foreign = demo.tenants[1]?.clients[0]?.client_id ?? '';
-      for (const verb of ['show', 'rotate-secret', 'disable']) {
+      for (const verb of ['show', 'update', 'rotate-secret', 'disable']) {
         expect(await refused(['client', verb, '--tenant', 'demo', '--client-id', foreign])).toBe('unknown_client');
       }
     });
