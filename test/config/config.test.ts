@@ -331,6 +331,11 @@ describe('a warning', () => {
     ['a free port without a public URL', { POORT_PORT: '0' }, 'port 0'],
     ['plain http beyond this machine', { POORT_PUBLIC_URL: 'http://id.example.org' }, 'plain http'],
     ['an address in the public URL', { POORT_PUBLIC_URL: 'http://127.0.0.1:3000' }, 'passkeys need a host name'],
+    [
+      'certificates that nobody is believed about',
+      { POORT_CLIENT_CERTIFICATE_HEADER: 'Client-Cert' },
+      'has no effect without POORT_TRUSTED_PROXIES',
+    ],
     ['proxies that are everybody', { POORT_TRUSTED_PROXIES: '0.0.0.0/0' }, 'trusts every address'],
     ['a shared database with a private key', { POORT_DATABASE_URL: 'postgres://o@db/p' }, 'POORT_MASTER_KEY is not'],
     ['a part that comes later', { POORT_REDIS_URL: 'redis://cache.example' }, 'POORT_REDIS_URL has no effect'],

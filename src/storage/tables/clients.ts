@@ -67,26 +67,42 @@ export interface NewClientRow {
 
 export async function insertClient(transaction: Transaction, client: NewClientRow): Promise<void> {
   await transaction.query(
-    `insert into clients (tenant_id, client_id, name, type, first_party, redirect_uris, post_logout_redirect_uris,
-                          backchannel_logout_uri, scopes, audiences, token_endpoint_auth_method, jwks, settings, created_at, updated_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)`,
-    [
-      client.tenantId,
-      client.clientId,
-      client.name,
-      client.type,
-      client.firstParty,
-      client.redirectUris,
-      client.postLogoutRedirectUris,
-      client.backchannelLogoutUri ?? null,
-      client.scopes,
-      client.audiences,
-      client.tokenEndpointAuthMethod,
-      client.jwks === undefined ? null : JSON.stringify(client.jwks),
-      JSON.stringify(client.settings),
-      client.now,
-    ],
+    `insert into clients (tenant_id, client_id, name, first_party, redirect_uris, post_logout_redirect_uris,
+                          backchannel_logout_uri, scopes, audiences, token_endpoint_auth_method, jwks, settings,
+                          created_at, updated_at, type)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)`,
+    [...changeableValues(client), client.type],
   );
+}
+
+/** Everything that can change about a client but its status, its type and its secrets. */
+export async function updateClientRow(transaction: Transaction, client: Omit<NewClientRow, 'type'>): Promise<void> {
+  await transaction.query(
+    `update clients set name = $3, first_party = $4, redirect_uris = $5, post_logout_redirect_uris = $6,
+            backchannel_logout_uri = $7, scopes = $8, audiences = $9, token_endpoint_auth_method = $10, jwks = $11,
+            settings = $12, updated_at = $13
+      where tenant_id = $1 and client_id = $2`,
+    changeableValues(client),
+  );
+}
+
+/** In the order of both statements above. */
+function changeableValues(client: Omit<NewClientRow, 'type'>): readonly unknown[] {
+  return [
+    client.tenantId,
+    client.clientId,
+    client.name,
+    client.firstParty,
+    client.redirectUris,
+    client.postLogoutRedirectUris,
+    client.backchannelLogoutUri ?? null,
+    client.scopes,
+    client.audiences,
+    client.tokenEndpointAuthMethod,
+    client.jwks === undefined ? null : JSON.stringify(client.jwks),
+    JSON.stringify(client.settings),
+    client.now,
+  ];
 }
 
 /** Puts a new secret into the free slot, or into the one that has been there longest: the other one stays valid. */
@@ -162,31 +178,6 @@ export async function listOrigins(transaction: Transaction, tenantId: TenantId):
   // As a browser writes it: without the scheme's own port.
   return new Set(
     rows.map(({ origin }) => (origin.startsWith('http') ? (URL.parse(origin)?.origin ?? origin) : origin)),
-  );
-}
-
-/** Everything that can change about a client but its status, its type and its secrets. */
-export async function updateClientRow(transaction: Transaction, client: Omit<NewClientRow, 'type'>): Promise<void> {
-  await transaction.query(
-    `update clients set name = $3, first_party = $4, redirect_uris = $5, post_logout_redirect_uris = $6,
-            backchannel_logout_uri = $7, scopes = $8, audiences = $9, token_endpoint_auth_method = $10, jwks = $11,
-            settings = $12, updated_at = $13
-      where tenant_id = $1 and client_id = $2`,
-    [
-      client.tenantId,
-      client.clientId,
-      client.name,
-      client.firstParty,
-      client.redirectUris,
-      client.postLogoutRedirectUris,
-      client.backchannelLogoutUri ?? null,
-      client.scopes,
-      client.audiences,
-      client.tokenEndpointAuthMethod,
-      client.jwks === undefined ? null : JSON.stringify(client.jwks),
-      JSON.stringify(client.settings),
-      client.now,
-    ],
   );
 }
 
