@@ -4,6 +4,7 @@
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { factsOf } from './policies.ts';
+import { refuseSignedParameters } from './request_limits.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -39,7 +40,7 @@ export async function assertIsClientAssertion(
   if (keepsToProfile(ctx) && header['alg'] === outsideProfile) refuse('the algorithm is not in the FAPI 2.0 profile');
 }
 
-/** The same for request objects. Throws `InvalidRequestObject`. */
+/** The same for request objects. Throws `InvalidRequestObject`, or `InvalidRequest` for what no request may hold. */
 export async function assertIsRequestObject(
   ctx: KoaContextWithOIDC,
   { claims, header }: Statement,
@@ -53,6 +54,7 @@ export async function assertIsRequestObject(
   // RFC 9101 §10.8: what has a subject could be taken for a statement about who that is
   if (claims['sub'] !== undefined) refuse('a request object has no subject');
   if (!expiresSoon(claims, nowSeconds)) refuse('a request object must expire within a day');
+  refuseSignedParameters(claims);
   if (keepsToProfile(ctx) && header['alg'] === outsideProfile) refuse('the algorithm is not in the FAPI 2.0 profile');
 }
 

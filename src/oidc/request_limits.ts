@@ -61,16 +61,29 @@ export function limitRequests(provider: Provider): void {
         return this[parameters];
       },
       set(this: LimitedContext, given: Parameters | undefined) {
-        const scope = given?.['scope'];
-        // No scope list of this length is worth splitting to be counted.
-        if (typeof scope === 'string' && scope.length > MAXIMUM_SCOPES && scope.split(' ').length > MAXIMUM_SCOPES)
-          throw new errors.InvalidRequest(`a request may name ${MAXIMUM_SCOPES} scopes`);
-        if (given !== undefined) refuseLongTexts(given);
+        if (given !== undefined) refuseParameters(given);
         if (given !== undefined && routesThatLookUp.has(this.route)) showStandIn(given);
         this[parameters] = given;
       },
     },
   });
+}
+
+/**
+ * The same for what a client signed (RFC 9101): the engine puts its claims in the place of the parameters one by one, and a NUL
+ * in them was never part of a body. Throws `InvalidRequest`.
+ */
+export function refuseSignedParameters(claims: Parameters): void {
+  refuseParameters(claims);
+  if (JSON.stringify(claims).includes('\\u0000')) throw new errors.InvalidRequest('a parameter contains a NUL byte');
+}
+
+function refuseParameters(given: Parameters): void {
+  const scope = given['scope'];
+  // No scope list of this length is worth splitting to be counted.
+  if (typeof scope === 'string' && scope.length > MAXIMUM_SCOPES && scope.split(' ').length > MAXIMUM_SCOPES)
+    throw new errors.InvalidRequest(`a request may name ${MAXIMUM_SCOPES} scopes`);
+  refuseLongTexts(given);
 }
 
 function refuseLongTexts(given: Parameters): void {

@@ -126,7 +126,7 @@ describe('a setting of a client', () => {
 const web: ClientRequest = { name: 'App', type: 'web', redirectUris: ['https://app.example/cb'] };
 
 function problemsOf(request: Partial<ClientRequest>, protocol = everythingOn): readonly string[] {
-  const plan = planClient({ ...web, ...request }, protocol);
+  const plan = planClient({ ...web, ...request }, { protocol });
   return plan.outcome === 'planned' ? [] : plan.problems.map(({ field, problem }) => `${field}: ${problem}`);
 }
 
@@ -207,7 +207,7 @@ describe('settings together', () => {
   });
 
   it('bring what the FAPI 2.0 profile asks for, unless the client says so itself', () => {
-    const plan = planClient({ ...web, jwks, settings: fapi }, everythingOn);
+    const plan = planClient({ ...web, jwks, settings: fapi }, { protocol: everythingOn });
     expect(plan).toMatchObject({
       outcome: 'planned',
       client: {

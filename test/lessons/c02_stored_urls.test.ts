@@ -3,6 +3,7 @@
  * Keycloak CVE-2026-9086, Casdoor CVE-2026-5467): one rule for every address a client can store, and an exact match where it is used.
  */
 import { type ClientRequest, planClient } from '#src/domain/client.ts';
+import { egressPermissions } from '#src/domain/egress.ts';
 import { createClient, updateClient } from '#src/flows/manage_clients.ts';
 import { everythingOn, registerAs } from '#test/support/protocol.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
@@ -25,7 +26,10 @@ const fields: Readonly<Record<string, (uri: string) => ClientRequest>> = {
   ),
 };
 
-const outcomeOf = (request: ClientRequest): string => planClient(request, everythingOn).outcome;
+/** Where we call out to is another rule (domain/egress.ts); this one is about how an address reads. */
+const everywhere = egressPermissions(['0.0.0.0/0', '::/0', 'localhost']);
+const outcomeOf = (request: ClientRequest): string =>
+  planClient(request, { protocol: everythingOn, permissions: everywhere }).outcome;
 
 describe('C2: an address that a client stores', () => {
   it('is known by this list wherever the plan of a client has one', () => {
@@ -40,7 +44,7 @@ describe('C2: an address that a client stores', () => {
             .map((name) => [name, 'https://app.example/3']),
         ),
       },
-      everythingOn,
+      { protocol: everythingOn, permissions: everywhere },
     );
     if (plan.outcome !== 'planned') throw new Error(JSON.stringify(plan.problems));
     const stored = JSON.stringify(plan.client).match(/https:\/\/app\.example\/[^"]*/g) ?? [];

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import * as jose from 'jose';
 import { createApi } from '#src/flows/manage_clients.ts';
 import { addMember } from '#src/flows/manage_people.ts';
+import { createRole } from '#src/flows/manage_roles.ts';
 import { registerAs } from '#test/support/protocol.ts';
 import { passPages } from '#test/support/relying_party.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
@@ -38,6 +39,8 @@ let server: TestServer;
 let acme: TestTenant;
 let subjects: readonly Subject[];
 let machine: TestClient;
+/** What the two people may do at the APIs, through a role of one of them. */
+const permissionsOf = { ada: [], grace: ['jobs:run', 'files:write'] } as const;
 const machineScopes = ['jobs:read', 'shared:read'];
 const limited = { email: 'grace@acme.test', password: 'a password for Grace' };
 
@@ -48,7 +51,11 @@ beforeAll(async () => {
     const created = await createApi(server.context, { tenantId: acme.id, api: { audience, scopes } });
     if (created.outcome !== 'created') throw new Error(created.outcome);
   }
-  const member = await addMember(server.context, { tenantId: acme.id, ...limited, roles: ['viewer'], verified: true });
+  const role = { name: 'runner', permissions: permissionsOf.grace };
+  const made = await createRole(server.context, { tenantId: acme.id, role });
+  if (made.outcome !== 'created') throw new Error(made.outcome);
+  const roles = ['viewer', 'runner'];
+  const member = await addMember(server.context, { tenantId: acme.id, ...limited, roles, verified: true });
   if (member.outcome === 'refused') throw new Error(member.reason);
   const subjectOf = async (
     name: string,
@@ -119,10 +126,16 @@ function isWithin(scopes: readonly string[], ...limits: readonly (readonly strin
 }
 
 /** The rule itself. Scopes about the person go without an audience, those of an API with it alone. */
-function expectWithin(issued: Issued, { asked, subject }: { asked: readonly string[]; subject: Subject }): void {
+interface Limits {
+  readonly asked: readonly string[];
+  readonly subject: Subject;
+  readonly person: keyof typeof permissionsOf;
+}
+
+function expectWithin(issued: Issued, { asked, subject, person }: Limits): void {
   const defined = issued.audience === undefined ? personScopes : (apiScopes[issued.audience] ?? []);
   expect({ issued, within: isWithin(issued.scopes, asked, subject.scopes, defined) }).toEqual({ issued, within: true });
-  expect(isWithin(issued.permissions, defined)).toBe(true);
+  expect(isWithin(issued.permissions, defined, permissionsOf[person])).toBe(true);
 }
 
 const withResources = (
@@ -141,7 +154,7 @@ describe('C14: a token', () => {
     await fc.assert(
       fc.asyncProperty(
         fc.nat({ max: 3 }),
-        fc.constantFrom('ada', 'grace'),
+        fc.constantFrom('ada' as const, 'grace' as const),
         someScopes,
         someResources,
         nextResource,
@@ -171,7 +184,7 @@ describe('C14: a token', () => {
           tokens += 1;
           let issued = await read(answer, client);
           const all = ['openid', ...asked];
-          expectWithin(issued, { asked: all, subject });
+          expectWithin(issued, { asked: all, subject, person: who });
           if (issued.audience !== undefined) expect(resources).toContain(issued.audience);
 
           for (const [resource, scopes] of refreshes) {
@@ -190,8 +203,12 @@ describe('C14: a token', () => {
             }
             tokens += 1;
             issued = await read(renewed, client);
-            expectWithin(issued, { asked: scopes === undefined || scopes.length === 0 ? all : scopes, subject });
-            expectWithin(issued, { asked: all, subject });
+            expectWithin(issued, {
+              asked: scopes === undefined || scopes.length === 0 ? all : scopes,
+              subject,
+              person: who,
+            });
+            expectWithin(issued, { asked: all, subject, person: who });
             if (issued.audience !== undefined) expect(resources).toContain(issued.audience);
           }
         },
