@@ -174,6 +174,8 @@ interface ToStore {
 function toStored({ model, kind, id, payload, expiresAt }: ToStore): StoredArtifact {
   const { jti: _value, userCode, ...kept } = payload;
   const clean: Payload = model === 'Interaction' ? cleanInteraction(id, kept) : kept;
+  // What was exchanged for another token (RFC 8693) ends with the grant of that one.
+  const grantId = payload.grantId ?? text((payload['origins'] as { grantId?: unknown } | undefined)?.grantId);
   return {
     kind,
     id: keyOf(id),
@@ -181,10 +183,7 @@ function toStored({ model, kind, id, payload, expiresAt }: ToStore): StoredArtif
     // Somebody who has just signed in counts as the person already: ending everything of theirs ends this too.
     account_id: payload.accountId ?? payload.session?.accountId ?? payload.result?.login?.accountId,
     client_id: payload.clientId ?? text(payload.params?.['client_id']),
-    grant_id:
-      model === 'Grant' || payload.grantId === undefined || model === 'Interaction'
-        ? undefined
-        : hashOf(payload.grantId),
+    grant_id: model === 'Grant' || grantId === undefined || model === 'Interaction' ? undefined : hashOf(grantId),
     session_uid: model === 'Session' ? payload.uid : text(payload['sessionUid']),
     user_code: userCode === undefined ? undefined : hashOf(userCode),
     expires_at: expiresAt.toISOString(),

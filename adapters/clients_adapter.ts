@@ -9,6 +9,7 @@ import { parseClientId, presetFor } from '#src/domain/client.ts';
 import { type ClientSettingName, neededFeatures } from '#src/domain/client_settings.ts';
 import type { ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
+import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
 import type { Database } from '#src/storage/database.ts';
 import { type ClientRow, listOrigins, readClient } from '#src/storage/tables/clients.ts';
 
@@ -62,6 +63,8 @@ export interface EnabledFeatures {
   readonly protocol: ProtocolFeatures;
   readonly grantTypes: readonly string[];
   readonly scopes: readonly string[];
+  /** Types of RFC 9396 that the tenant's APIs define. */
+  readonly detailsTypes: readonly string[];
 }
 
 const maximumClients = 5_000;
@@ -139,7 +142,7 @@ function toMetadata(row: ClientRow, enabled: EnabledFeatures): AdapterPayload {
     client_id: row.client_id,
     client_name: row.name,
     application_type: preset.applicationType,
-    grant_types: preset.grantTypes.filter((grantType) => enabled.grantTypes.includes(grantType)),
+    grant_types: grantTypesOf(row).filter((grantType) => enabled.grantTypes.includes(grantType)),
     response_types: [...preset.responseTypes],
     redirect_uris: [...row.redirect_uris],
     post_logout_redirect_uris: [...row.post_logout_redirect_uris],
@@ -150,6 +153,7 @@ function toMetadata(row: ClientRow, enabled: EnabledFeatures): AdapterPayload {
     // The engine knows only scopes about the person; those of APIs it meets as the resource's (RFC 8707).
     ...(scope === '' ? {} : { scope }),
     ...Object.fromEntries(engineMetadata.map((name) => [name, row.settings[name]])),
+    authorization_details_types: detailsTypesOf(row).filter((type) => enabled.detailsTypes.includes(type)),
     poort_type: row.type,
     poort_first_party: row.first_party,
     poort_audiences: [...row.audiences],
@@ -157,4 +161,13 @@ function toMetadata(row: ClientRow, enabled: EnabledFeatures): AdapterPayload {
     poort_scopes: [...row.scopes],
     poort_settings: row.settings,
   };
+}
+
+function grantTypesOf({ type, settings }: ClientRow): readonly string[] {
+  const { grantTypes } = presetFor(type);
+  return settings.token_exchange_audiences === undefined ? grantTypes : [...grantTypes, tokenExchangeGrantType];
+}
+
+function detailsTypesOf({ settings }: ClientRow): readonly string[] {
+  return settings.authorization_details_types ?? [];
 }

@@ -92,14 +92,16 @@ function modelOf({ claims }: LivingToken): 'AccessToken' | 'ClientCredentials' {
   return claims.gid === undefined ? 'ClientCredentials' : 'AccessToken';
 }
 
-/** A grant that was given to another client (RFC 8693) keeps the token alive, but is not this client's to end. */
+/** A grant that was given for the token this one was exchanged for (RFC 8693) keeps the token alive, but is not this client's to end. */
 function ownGrantOf({ claims, grant }: LivingToken): string | undefined {
-  return grant?.payload['clientId'] === claims.client_id ? claims.gid : undefined;
+  const isExchanged = claims['act'] !== undefined;
+  return !isExchanged && grant?.payload['clientId'] === claims.client_id ? claims.gid : undefined;
 }
 
 /** As the engine would have stored it. */
 function toPayload(token: LivingToken): AdapterPayload {
-  const { iss: _issuer, jti, iat, exp, aud, scope, client_id, sub, sid, gid, cnf, ...extra } = token.claims;
+  const { iss: _issuer, jti, iat, exp, aud, scope, client_id, sub, sid, gid, cnf, ...others } = token.claims;
+  const { authorization_details: rar, ...extra } = others;
   const isPersons = gid !== undefined;
   const grantId = ownGrantOf(token);
   return {
@@ -115,6 +117,8 @@ function toPayload(token: LivingToken): AdapterPayload {
     ...(isPersons ? { accountId: sub } : {}),
     ...(sid === undefined ? {} : { sid }),
     ...(grantId === undefined ? {} : { grantId }),
+    // Ours, and signed: a list of objects with a type (RFC 9396).
+    ...(rar === undefined ? {} : { rar: rar as AdapterPayload['rar'] }),
     extra: isPersons ? extra : { ...extra, sub },
   };
 }

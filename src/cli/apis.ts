@@ -1,5 +1,6 @@
 /** `poort api …`: the resource servers (RFC 8707) that tokens of a tenant can be made for. */
 import { type Command, Option } from 'commander';
+import { addDetailsType } from '#src/flows/manage_authorization_details.ts';
 import { changeApiStatus, createApi } from '#src/flows/manage_clients.ts';
 import { type ApiListRow, listApis } from '#src/storage/tables/apis.ts';
 import { type Answer, CommandRefused, described, table } from './answers.ts';
@@ -11,6 +12,12 @@ interface CreateOptions extends TenantOptions {
   readonly scope?: readonly string[];
   readonly tokenFormat?: string;
   readonly signingAlg?: string;
+}
+
+interface AddDetailsOptions extends TenantOptions {
+  readonly audience: string;
+  readonly type: string;
+  readonly sentence: string;
 }
 
 export function addApiCommands(program: Command, runner: Runner): void {
@@ -28,6 +35,18 @@ export function addApiCommands(program: Command, runner: Runner): void {
       new Option('--signing-alg <algorithm>', 'of its JWTs; ES256 unless given').choices(['ES256', 'RS256', 'EdDSA']),
     )
     .action((options: CreateOptions) => runner.withHouse(options, (session) => create(session, options)));
+
+  answering(
+    api.command('add-details').description('let applications ask people for something beyond scopes (RFC 9396)'),
+    [
+      'api add-details --tenant acme --audience urn:acme:payments --type payment --sentence "Pay {amount} {currency} to {creditor}"',
+    ],
+  )
+    .addOption(tenantOption())
+    .requiredOption('--audience <uri>', 'the API')
+    .requiredOption('--type <type>', 'what applications name it by')
+    .requiredOption('--sentence <sentence>', 'what people read; its {fields} are what a request must hold')
+    .action((options: AddDetailsOptions) => runner.withHouse(options, (session) => addDetails(session, options)));
 
   answering(api.command('list').description('list the APIs of a tenant'), ['api list --tenant acme'])
     .addOption(tenantOption())
@@ -89,6 +108,19 @@ async function create(session: Session, options: CreateOptions): Promise<Answer>
     scopes: api.scopes.map(({ name, description }) => (description === '' ? name : `${name}  ${description}`)),
   });
   return { json: { ...shown, tenant: tenant.slug }, text };
+}
+
+async function addDetails(session: Session, options: AddDetailsOptions): Promise<Answer> {
+  const tenant = await findTenant(session, options.tenant);
+  const { audience, type, sentence } = options;
+  const added = await addDetailsType(session.context, { tenantId: tenant.id, type: { audience, type, sentence } });
+  if (added.outcome === 'unknown_api')
+    throw new CommandRefused('unknown_api', `the tenant has no API ${JSON.stringify(audience)}`);
+  if (added.outcome === 'taken') throw new CommandRefused('type_taken', 'the tenant has that type already');
+  if (added.outcome === 'refused')
+    throw new CommandRefused('invalid_details', `${added.field}: ${added.problem.replaceAll('_', ' ')}`);
+  const text = described(`authorization details ${type} added`, { API: audience, 'people read': sentence });
+  return { json: { tenant: tenant.slug, audience, type, sentence }, text };
 }
 
 async function list(session: Session, options: TenantOptions): Promise<Answer> {

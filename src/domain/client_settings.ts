@@ -8,6 +8,8 @@
  * with less: it is not served.
  */
 
+import { isAudience } from './api.ts';
+import { isDetailsType } from './authorization_details.ts';
 import type { ClientType, TokenEndpointAuthMethod } from './client.ts';
 import type { ProtocolFeature, ProtocolFeatures } from './protocol_features.ts';
 import { validateOrigin, validateWebUri } from './redirect_uri.ts';
@@ -33,6 +35,12 @@ export interface ClientSettings {
   readonly fapi_profile?: '2.0';
   /** Ours: every DPoP proof at the token endpoint needs a nonce of the server (RFC 9449 §8). */
   readonly require_dpop_nonce?: boolean;
+
+  /** Ours: the APIs it may go on to with a token it was called with, or was given (RFC 8693, see token_exchange.ts). */
+  readonly token_exchange_audiences?: readonly string[];
+
+  /** RFC 9396 §10: what it may ask people for beyond scopes, by the types that the tenant's APIs define. */
+  readonly authorization_details_types?: readonly string[];
 
   /** RFC 7591 §2: where the client publishes its keys, instead of registering them. */
   readonly jwks_uri?: string;
@@ -90,6 +98,8 @@ export type ParsedClientSettings =
 type Check = (value: unknown) => string | undefined;
 
 const MAXIMUM_ORIGINS = 20;
+const MAXIMUM_AUDIENCES = 20;
+const MAXIMUM_DETAILS_TYPES = 20;
 const MAXIMUM_AGE_SECONDS = 30 * 24 * 60 * 60;
 
 const isOneOf =
@@ -111,6 +121,16 @@ const areOrigins: Check = (value) => {
   if (!Array.isArray(value) || value.length === 0) return 'not_a_list';
   if (value.length > MAXIMUM_ORIGINS) return 'too_many';
   return value.every((item) => typeof item === 'string' && validateOrigin(item)) ? undefined : 'not_an_origin';
+};
+const areAudiences: Check = (value) => {
+  if (!Array.isArray(value) || value.length === 0) return 'not_a_list';
+  if (value.length > MAXIMUM_AUDIENCES) return 'too_many';
+  return value.every((item) => typeof item === 'string' && isAudience(item)) ? undefined : 'not_an_absolute_uri';
+};
+const areDetailsTypes: Check = (value) => {
+  if (!Array.isArray(value) || value.length === 0) return 'not_a_list';
+  if (value.length > MAXIMUM_DETAILS_TYPES) return 'too_many';
+  return value.every((item) => typeof item === 'string' && isDetailsType(item)) ? undefined : 'syntax';
 };
 const matches =
   (pattern: RegExp): Check =>
@@ -137,6 +157,9 @@ const RULES: Readonly<Record<ClientSettingName, Rule>> = {
   allowed_origins: { check: areOrigins },
   fapi_profile: { check: isOneOf(['2.0']), needs: 'fapi2' },
   require_dpop_nonce: { check: isYesOrNo },
+  // Switched off, it is served without: that takes nothing away from what it demands.
+  token_exchange_audiences: { check: areAudiences },
+  authorization_details_types: { check: areDetailsTypes, needs: 'rar' },
   jwks_uri: { check: isWebUri },
   token_endpoint_auth_signing_alg: { check: isOneOf(CLIENT_SIGNING_ALGORITHMS) },
   tls_client_auth_subject_dn: { check: matches(DISTINGUISHED_NAME), needs: 'mtls' },
@@ -310,6 +333,9 @@ function problemsWithTokens(settings: ClientSettings, client: ClientAround): Cli
   // Without a key that proves who presents it, a token that is never replaced is a password for as long as it lives.
   if (settings.refresh_rotation === 'unless_sender_constrained' && dpop !== true && tls !== true)
     problems.push({ field: 'refresh_rotation', problem: 'needs_bound_tokens' });
+  // Without authentication nobody could tell who acts.
+  if (settings.token_exchange_audiences !== undefined && !client.confidential)
+    problems.push({ field: 'token_exchange_audiences', problem: 'not_for_this_type' });
   if (settings.require_dpop_nonce === true && dpop !== true)
     problems.push({ field: 'require_dpop_nonce', problem: 'needs_bound_tokens' });
   return problems;
@@ -326,6 +352,7 @@ function problemsWithRequests(settings: ClientSettings, client: ClientAround): C
     'authorization_signed_response_alg',
     'default_max_age',
     'initiate_login_uri',
+    'authorization_details_types',
   ] as const;
   const isDevice = client.type === 'device';
   for (const field of onlyWithRedirects) {

@@ -9,6 +9,7 @@
 
 /** Every name, grouped by the noun it is about. Later features add lines; none is ever renamed. */
 export const EVENT_TYPES = [
+  'api.authorization_details_added',
   'api.created',
   'api.disabled',
   'api.enabled',
@@ -28,6 +29,7 @@ export const EVENT_TYPES = [
   'device.paired',
   'device.revoked',
   'grant.revoked',
+  'initial_access_token.created',
   'key.retired',
   'key.rotated',
   'membership.added',

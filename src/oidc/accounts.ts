@@ -74,7 +74,7 @@ export function extraTokenClaims(
   }
   const { AuthorizationCode, RefreshToken, DeviceCode, Account } = ctx.oidc.entities;
   const source = AuthorizationCode ?? RefreshToken ?? DeviceCode;
-  const row = isLoaded(Account) ? Account.row : undefined;
+  const row = accountRowOf(Account);
   const scopesOfApi = new Set(api?.scopes.map((scope) => scope.name));
   return {
     ...claims,
@@ -86,6 +86,11 @@ export function extraTokenClaims(
     sid: token.sid,
     mfa_verified: source?.amr?.includes('mfa') ?? false,
   };
+}
+
+/** The person behind an account of ours. */
+export function accountRowOf(account: Account | undefined): AccountRow | undefined {
+  return isLoaded(account) ? account.row : undefined;
 }
 
 function isLoaded(account: Account | undefined): account is LoadedAccount {

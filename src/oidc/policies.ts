@@ -25,6 +25,8 @@ export interface ClientFacts {
   readonly allowedOrigins: readonly string[];
   readonly fapiProfile: '2.0' | undefined;
   readonly requireDpopNonce: boolean;
+  /** The APIs it may go on to with a token it was called with (RFC 8693). */
+  readonly exchangeTargets: readonly string[];
 }
 
 const factsByClient = new WeakMap<Client, ClientFacts>();
@@ -45,6 +47,7 @@ export function factsOf(client: Client): ClientFacts {
     allowedOrigins: texts(settings['allowed_origins']),
     fapiProfile: settings['fapi_profile'] === '2.0' ? '2.0' : undefined,
     requireDpopNonce: settings['require_dpop_nonce'] === true,
+    exchangeTargets: texts(settings['token_exchange_audiences']),
   };
   factsByClient.set(client, facts);
   return facts;

@@ -5,6 +5,7 @@
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import type { TokenEndpointAuthMethod } from '#src/domain/client.ts';
 import type { ProtocolFeatures } from '#src/domain/protocol_features.ts';
+import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
 import type { certificateHooks } from './client_certificates.ts';
 import { factsOf } from './policies.ts';
 
@@ -15,8 +16,8 @@ const clientAuthMethods = ['client_secret_basic', 'client_secret_post', 'private
 const certificateMethods = ['tls_client_auth', 'self_signed_tls_client_auth'] as const;
 
 /** The grants that a tenant's engine serves. */
-export function grantTypesOf(_protocol: ProtocolFeatures): readonly string[] {
-  return grantTypes;
+export function grantTypesOf(protocol: ProtocolFeatures): readonly string[] {
+  return protocol.token_exchange ? [...grantTypes, tokenExchangeGrantType] : grantTypes;
 }
 
 /** How clients may say who they are. */

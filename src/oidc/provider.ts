@@ -11,6 +11,7 @@ import { createRefreshChain, type RefreshChain } from '#adapters/refresh_chain.t
 import { type RotationRules, successorValue } from '#adapters/refresh_tokens_adapter.ts';
 import type { FindLivingToken } from '#adapters/structured_tokens_adapter.ts';
 import type { Config } from '#config/config.ts';
+import type { AuthorizationDetailsType } from '#src/domain/authorization_details.ts';
 import { CLIENT_SIGNING_ALGORITHMS, SIGNING_ALGORITHMS } from '#src/domain/client_settings.ts';
 import { absoluteSecondsFor, refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
 import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
@@ -29,6 +30,7 @@ import type { SigningKeyRow } from '#src/storage/tables/signing_keys.ts';
 import type { TenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { claimsByScope, extraTokenClaims, findAccount, personScopes } from './accounts.ts';
+import { richAuthorizationRequests } from './authorization_details.ts';
 import { certificateHooks } from './client_certificates.ts';
 import { assertIsClientAssertion, assertIsRequestObject } from './client_statements.ts';
 import { createCookieKeys } from './cookie_keys.ts';
@@ -44,6 +46,8 @@ import {
 } from './policies.ts';
 import { clientAuthMethodsOf, grantTypesOf, protocolFeatureConfiguration } from './protocol_configuration.ts';
 import { limitRequests } from './request_limits.ts';
+import { addTokenExchange, claimsOfExchange, structuredClaimsOfExchange } from './token_exchange.ts';
+import { keepOrigins } from './token_origins.ts';
 
 export interface EngineDependencies {
   readonly config: Pick<Config, 'http' | 'keys' | 'lifetimes' | 'protocol'>;
@@ -70,15 +74,21 @@ export const endpointPaths = {
 
 const clockToleranceSeconds = 10;
 
+/** Where clients register themselves (RFC 7591), served by a door of its own: the engine would let them be anything. */
+export const registrationPath = '/register';
+
 /** Strengths of a sign-in (`acr`), weakest first. */
 export const authenticationContexts = { password: 'urn:poort:acr:password', multiFactor: 'urn:poort:acr:mfa' } as const;
 
 export function createProvider(
   tenant: TenantRow,
   material: TenantMaterial,
-  dependencies: EngineDependencies & { readonly findLiving: FindLivingToken },
+  dependencies: EngineDependencies & {
+    readonly findLiving: FindLivingToken;
+    readonly detailsTypes: readonly AuthorizationDetailsType[];
+  },
 ): Provider {
-  const { config, sealer, pages, clients, findLiving } = dependencies;
+  const { config, sealer, pages, clients, findLiving, detailsTypes } = dependencies;
   const { lifetimes } = config;
   const apis: ReadonlyMap<string, ApiRow> = new Map(material.apis.map((api) => [api.audience, api]));
   const secure = config.http.publicUrl.startsWith('https:');
@@ -102,7 +112,12 @@ export function createProvider(
       createAdapter(model, {
         tenantId: tenant.id,
         clients,
-        enabled: { protocol, grantTypes: grantTypesOf(protocol), scopes: personScopes },
+        enabled: {
+          protocol,
+          grantTypes: grantTypesOf(protocol),
+          scopes: personScopes,
+          detailsTypes: detailsTypes.map(({ type }) => type),
+        },
         rotation,
         findLiving,
       }),
@@ -123,6 +138,9 @@ export function createProvider(
     responseTypes: ['code'],
     scopes: [...personScopes],
     claims: Object.fromEntries(Object.entries(claimsByScope).map(([scope, claims]) => [scope, [...claims]])),
+    discovery: protocol.dynamic_registration
+      ? { registration_endpoint: issuerOf(tenant, config.http.publicUrl) + registrationPath }
+      : {},
     acrValues: [authenticationContexts.password],
     subjectTypes: ['public'],
     clientAuthMethods: [...clientAuthMethodsOf(protocol)],
@@ -151,6 +169,7 @@ export function createProvider(
         ...certificateHooks({ enabled: protocol.mtls, clock: dependencies.clock }),
         assertIsRequestObject: (ctx, claims, header) => assertIsRequestObject(ctx, { claims, header }, nowSeconds()),
       }),
+      richAuthorizationRequests: richAuthorizationRequests(detailsTypes, { enabled: protocol.rar }),
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       claimsParameter: {
@@ -194,6 +213,7 @@ export function createProvider(
 
     findAccount: (_ctx, accountId) => findAccount(accountId),
     extraTokenClaims: (ctx, token) =>
+      claimsOfExchange(token) ??
       extraTokenClaims(ctx, token, { tenant, api: apis.get([token.aud ?? ''].flat()[0] ?? '') }),
     loadExistingGrant,
     // Tokens outlive the browser's session; an explicit sign-out ends them all (see provider_events.ts).
@@ -224,6 +244,7 @@ export function createProvider(
         // What a JWT lives by. An opaque token has it beside it in its row.
         jwt: (_ctx, token, jwt) => {
           if (token instanceof provider.AccessToken) jwt.payload['gid'] = token.grantId;
+          Object.assign(jwt.payload, structuredClaimsOfExchange(token));
         },
       },
     },
@@ -275,6 +296,9 @@ export function createProvider(
   provider.Client.prototype.includeSid = () => true;
   provider.ReplayDetection.unique = (issuer: string, jti: string, expiresAtSeconds: number) =>
     isFirstUse({ issuer, jti, expiresAt: new Date(expiresAtSeconds * 1000) });
+  keepOrigins(provider);
+  if (protocol.token_exchange)
+    addTokenExchange(provider, { tenant, apis, accessTokenSeconds: lifetimes.accessTokenSeconds, findLiving });
   for (const model of ['AccessToken', 'ClientCredentials', 'RefreshToken', 'AuthorizationCode'] as const) {
     prefixValues(provider[model].prototype, valuePrefixes[model] ?? '');
   }

@@ -11,6 +11,7 @@ import { LostRace } from '#src/storage/database.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import type { EnginePages } from './engine_pages.ts';
 import { applicationOf, originOf } from './provider.ts';
+import { exchangeEvent } from './token_exchange.ts';
 
 export interface ProviderEventHooks {
   readonly tenant: TenantRow;
@@ -50,7 +51,7 @@ export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }
 function recordOutcome(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
   const { route, client, entities, params } = ctx.oidc;
   if (route === 'token') {
-    if (ctx.status === 200) unit.append(tokenIssued(ctx));
+    if (ctx.status === 200) unit.append(exchangeEvent(ctx) ?? tokenIssued(ctx));
     else unit.forgetWhatWasRefused();
   }
   if (route === 'revocation' && ctx.status === 200) {

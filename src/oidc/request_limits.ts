@@ -13,6 +13,7 @@ const maximumTextLength = 2_048;
 /** What is kept of an authorization request while a person answers it, or until it is used: nobody may store a book there. */
 const keptTexts = [
   'acr_values',
+  'authorization_details',
   'claims',
   'code_challenge',
   'display',

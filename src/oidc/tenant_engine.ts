@@ -7,18 +7,24 @@ import type Provider from 'oidc-provider';
 import { type Client, errors, type Interaction, type InteractionResults, type KoaContextWithOIDC } from 'oidc-provider';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { AccessTokenClaims } from '#src/domain/access_token.ts';
+import { sentenceFor } from '#src/domain/authorization_details.ts';
 import type { NewEvent } from '#src/domain/event.ts';
+import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
+import { readTenantSettings } from '#src/domain/tenant_settings.ts';
 import type { Origin } from '#src/storage/event_log.ts';
 import { findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
+import { readDetailsTypes } from '#src/storage/tables/authorization_details_types.ts';
 import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { personScopes, scopeOfClaim } from './accounts.ts';
+import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
 import { newGrant } from './policies.ts';
 import { applicationOf, createProvider, type EngineDependencies, openKey } from './provider.ts';
 import { commitWhatHappens } from './provider_events.ts';
 import { createStructuredTokens } from './structured_tokens.ts';
+import { respectOrigins } from './token_origins.ts';
 
 export interface Exchange {
   readonly request: IncomingMessage;
@@ -82,15 +88,23 @@ export async function buildTenantEngine(
   const { config, database, clock, pages } = dependencies;
   const tenantDatabase = database.tenant(tenant.id);
   const material = await readTenantMaterial(tenantDatabase);
-  const findLiving = createStructuredTokens({
-    tenant,
-    database: tenantDatabase,
-    issuer: issuerOf(tenant, config.http.publicUrl),
-    audiences: new Set(material.apis.map(({ audience }) => audience)),
-    keys: material.keys.map((key) => ({ ...key, open: () => openKey(key, tenant, dependencies.sealer) })),
-    clock,
-  });
-  const provider = createProvider(tenant, material, { ...dependencies, findLiving });
+  const findLiving = respectOrigins(
+    createStructuredTokens({
+      tenant,
+      database: tenantDatabase,
+      issuer: issuerOf(tenant, config.http.publicUrl),
+      audiences: new Set(material.apis.map(({ audience }) => audience)),
+      keys: material.keys.map((key) => ({ ...key, open: () => openKey(key, tenant, dependencies.sealer) })),
+      clock,
+    }),
+    {
+      tenant: tenantDatabase,
+      isClientAlive: async (clientId) => (await dependencies.clients.find(tenant.id, clientId)) !== undefined,
+    },
+  );
+  const { rar } = protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol);
+  const detailsTypes = rar ? await readDetailsTypes(tenantDatabase) : [];
+  const provider = createProvider(tenant, material, { ...dependencies, findLiving, detailsTypes });
   commitWhatHappens(provider, { tenant, pages, onFault: hooks.onFault });
   const handle = provider.callback();
   const unitFor = (exchange: Exchange): UnitOfWork =>
@@ -166,10 +180,18 @@ export async function buildTenantEngine(
   /** What the person is asked about: also that the application stays able to ask for tokens, which every refresh token means. */
   async function missingScopes(interaction: Interaction, client: Client): Promise<PendingInteraction['missingScopes']> {
     if (interaction.prompt.name !== 'consent') return [];
-    const asked = await scopesAskedFor(interaction);
+    const asked = [...detailsOf(interaction), ...(await scopesAskedFor(interaction))];
     const lasting = { name: 'offline_access', description: undefined };
     const isTold = interaction.grantId !== undefined || asked.some(({ name }) => name === lasting.name);
     return isTold || !client.grantTypeAllowed('refresh_token') ? asked : [...asked, lasting];
+  }
+
+  /** RFC 9396: in the words of the API that defines them. */
+  function detailsOf({ params }: Interaction): PendingInteraction['missingScopes'] {
+    return parseDetails(params['authorization_details']).flatMap((detail) => {
+      const type = detailsTypes.find((candidate) => candidate.type === detail.type);
+      return type === undefined ? [] : [{ name: type.type, description: sentenceFor(type, detail) }];
+    });
   }
 
   async function scopesAskedFor(interaction: Interaction): Promise<PendingInteraction['missingScopes']> {
@@ -234,6 +256,9 @@ export async function buildTenantEngine(
     if (missingOIDCClaims.length > 0) grant.addOIDCClaims([...missingOIDCClaims]);
     for (const [audience, names] of Object.entries(missingResourceScopes))
       grant.addResourceScope(audience, names.join(' '));
+    // This time's, and no other: what was agreed to once is not agreed to again by itself.
+    const details = parseDetails(interaction.params['authorization_details']);
+    if (details.length > 0) grant.rar = [...details];
     return grant.save();
   }
 }

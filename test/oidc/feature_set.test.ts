@@ -71,7 +71,12 @@ describe('the engine of a tenant', () => {
   });
 
   it('serves these grants, response types and ways to authenticate, and no other', () => {
-    expect([...configuration.grantTypes].sort()).toEqual(['authorization_code', 'client_credentials', 'refresh_token']);
+    expect([...configuration.grantTypes].sort()).toEqual([
+      'authorization_code',
+      'client_credentials',
+      'refresh_token',
+      'urn:ietf:params:oauth:grant-type:token-exchange',
+    ]);
     expect([...configuration.responseTypes]).toEqual(['code']);
     expect([...configuration.clientAuthMethods]).toEqual([
       'client_secret_basic',
@@ -113,13 +118,19 @@ describe('the engine of a tenant with every switch on', () => {
       'requestObjects',
       'resourceIndicators',
       'revocation',
+      'richAuthorizationRequests',
       'rpInitiatedLogout',
       'userinfo',
     ]);
   });
 
   it('serves these grants, response types and ways to authenticate, and no other', () => {
-    expect([...configuration.grantTypes].sort()).toEqual(['authorization_code', 'client_credentials', 'refresh_token']);
+    expect([...configuration.grantTypes].sort()).toEqual([
+      'authorization_code',
+      'client_credentials',
+      'refresh_token',
+      'urn:ietf:params:oauth:grant-type:token-exchange',
+    ]);
     expect([...configuration.responseTypes]).toEqual(['code']);
     expect([...configuration.clientAuthMethods]).toEqual([
       'client_secret_basic',
@@ -169,7 +180,12 @@ describe('what a tenant says about itself', () => {
       ],
       code_challenge_methods_supported: ['S256'],
       dpop_signing_alg_values_supported: ['ES256', 'EdDSA'],
-      grant_types_supported: ['authorization_code', 'refresh_token', 'client_credentials'],
+      grant_types_supported: [
+        'authorization_code',
+        'refresh_token',
+        'client_credentials',
+        'urn:ietf:params:oauth:grant-type:token-exchange',
+      ],
       id_token_signing_alg_values_supported: ['ES256', 'RS256'],
       introspection_signing_alg_values_supported: ['ES256', 'RS256'],
       request_uri_parameter_supported: false,

@@ -327,8 +327,18 @@ describe('a JWT access token', () => {
       const key = await openTenantKey(server, { tenant, alg: 'ES256' });
       const { clientId } = tenant.clients.machine;
       const claims: jose.JWTPayload = { ...jose.decodeJwt(accessToken), client_id: clientId, act: { sub: clientId } };
+      await keepExchanged(tenant, { jti: 'delegated', clientId });
       return { accessToken, token: await signWith(key, { ...claims, jti: 'delegated' }), claims };
     };
+    /** What an exchange keeps of a token beside it. */
+    const keepExchanged = ({ id }: TestTenant, { jti, clientId }: { jti: string; clientId: string }) =>
+      queryAsSuperuser(
+        server.database,
+        `insert into artifacts (tenant_id, kind, id_hash, payload, client_id, created_at, expires_at)
+         values ($1, 'ExchangedToken', sha256($2::text::bytea), '{"origins":{"tokens":[],"clients":[]}}', $3, now(), now() + interval '1 hour')
+         on conflict do nothing`,
+        [id, jti, clientId],
+      );
     const statesOf = async (tenant: TestTenant, ...tokens: readonly string[]) => {
       const answers = tokens.map((token) => introspect(tenant, tenant.clients.resource_server, token));
       return (await Promise.all(answers)).map(({ json }) => json['active']);

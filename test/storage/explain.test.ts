@@ -94,6 +94,7 @@ const calls: Readonly<Record<string, readonly string[]>> = {
     return `select artifacts_commit('${acme}', now(), '${JSON.stringify(filled)}', null)`;
   }),
   client_find: [`select * from client_find('${acme}', 'client-7')`],
+  authorization_details_types_read: [`select * from authorization_details_types_read('${acme}')`],
   client_read: [`select * from client_read('${acme}', 'client-7')`],
   effective_roles: [`select * from effective_roles('${acme}', '${person}')`],
   events_append: [
@@ -151,6 +152,8 @@ const seed = `
     select tenant_id, client_id, 1, sha256(client_id::bytea), now() from clients;
   insert into apis (tenant_id, audience, created_at)
     select tenant_id, 'https://' || n || '.test', now() from everyone where n <= 4;
+  insert into authorization_details_types (tenant_id, type, audience, sentence, created_at)
+    select tenant_id, 'type-' || n, 'https://' || n || '.test', 'Pay', now() from everyone where n <= 4;
   insert into signing_keys (tenant_id, kid, alg, status, public_jwk, private_sealed, created_at)
     select tenant_id, 'kid-' || lpad(n::text, 8, '0'), 'ES256', 'retired', '{}', '', now()
       from everyone where n <= 4;
