@@ -239,7 +239,19 @@ export async function startServer(config: Config, options: StartServerOptions): 
     await pool.start();
     const health = createHealth({ database });
     const signInServices = { database, passwords: house.passwords, clock, settings: config.signIn };
-    server.on('request', createApp({ config, pool, sealer, clock, health, logger, signInServices }));
+    server.on(
+      'request',
+      createApp({
+        config,
+        pool,
+        sealer,
+        clock,
+        health,
+        logger,
+        signInServices,
+        registrationServices: { database, clock, sealer, passwords: house.passwords },
+      }),
+    );
     await listen(server, config);
     if (config.databaseUrl === undefined) await rememberServedUrl(config);
     return {

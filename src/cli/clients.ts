@@ -18,6 +18,7 @@ import { type ClientListRow, findClient, listClients } from '#src/storage/tables
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';
 import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';
+import { addRegistrationTokenCommand } from './registration_tokens.ts';
 import type { Runner, Session } from './runner.ts';
 
 /** What can be said about a client when it is made and later. */
@@ -34,6 +35,7 @@ interface ClientOptions {
   readonly requirePar?: boolean;
   readonly refreshGrace?: number;
   readonly allowedOrigin?: readonly string[];
+  readonly exchangeFor?: readonly string[];
   readonly settingsFile?: string;
   readonly firstParty?: boolean;
 }
@@ -113,6 +115,8 @@ export function addClientCommands(program: Command, runner: Runner): void {
     withClient(runner, { clientId, options }, rotate),
   );
 
+  addRegistrationTokenCommand(client, runner);
+
   answering(oneClient(client, 'disable').description('end a client: its tokens are dead within a second'), [
     'client disable --tenant acme Zk3vR0m1T6yq0c5n2b7x4A',
   ]).action((clientId: string | undefined, options: OneClientOptions) =>
@@ -151,6 +155,7 @@ function clientOptions(command: Command): Command {
         readSeconds,
       ),
     )
+    .addOption(repeatable('--exchange-for <uri>', 'an API it may go on to with a token it was called with (RFC 8693)'))
     .addOption(repeatable('--allowed-origin <origin>', 'an origin it calls from, beside those of its redirect URIs'))
     .option(
       '--settings-file <file>',
@@ -200,6 +205,7 @@ function requestOf(options: ClientOptions, files: ClientFiles): ClientChanges {
     require_pushed_authorization_requests: options.requirePar,
     refresh_grace_seconds: options.refreshGrace,
     allowed_origins: options.allowedOrigin,
+    token_exchange_audiences: options.exchangeFor,
   };
   return {
     redirectUris: options.redirectUri,

@@ -54,26 +54,40 @@ export async function createClient(
   const plan: ClientPlan = planClient(input.client, circumstances(context, input.protocol));
   if (plan.outcome === 'refused') return plan;
   const { client } = plan;
-  const now = context.clock();
   const { tenantId } = input;
-  const clientId = randomValue(clientIdStart, clientIdBytes);
-  const clientSecret = client.needsSecret ? randomValue() : undefined;
   const tenant = context.database.tenant(tenantId);
   return tenant.transaction(async (transaction) => {
     const problems = await problemsWithOurKeys(transaction, { tenantId, client });
     if (problems.length > 0) return { outcome: 'refused', problems };
-    await insertClient(transaction, { ...client, tenantId, clientId, now });
-    if (clientSecret !== undefined) {
-      await insertClientSecret(transaction, { tenantId, clientId, secretHash: sha256(clientSecret), now });
-    }
-    const event = clientEvent(context, {
-      type: 'client.created',
-      clientId,
-      data: { type: client.type, name: client.name },
-    });
-    await appendEvent(transaction, { tenant, event, origin: context.origin, now });
-    return { outcome: 'created', clientId, clientSecret, client };
+    return { outcome: 'created', client, ...(await storeClient(context, transaction, { tenantId, client })) };
   });
+}
+
+/** A planned client with its secret and its event, in a transaction of its tenant. */
+export async function storeClient(
+  context: FlowContext,
+  transaction: Transaction,
+  {
+    tenantId,
+    client,
+    data,
+  }: { readonly tenantId: TenantId; readonly client: PlannedClient; readonly data?: NewEvent['data'] },
+): Promise<{ readonly clientId: string; readonly clientSecret: string | undefined }> {
+  const now = context.clock();
+  const tenant = context.database.tenant(tenantId);
+  const clientId = randomValue(clientIdStart, clientIdBytes);
+  const clientSecret = client.needsSecret ? randomValue() : undefined;
+  await insertClient(transaction, { ...client, tenantId, clientId, now });
+  if (clientSecret !== undefined) {
+    await insertClientSecret(transaction, { tenantId, clientId, secretHash: sha256(clientSecret), now });
+  }
+  const event = clientEvent(context, {
+    type: 'client.created',
+    clientId,
+    data: { type: client.type, name: client.name, ...data },
+  });
+  await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+  return { clientId, clientSecret };
 }
 
 /** What is to change. A setting that is `null` is taken back; what is not named stays. */

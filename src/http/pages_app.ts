@@ -11,8 +11,9 @@ import { assetsPath, localeOf, showPage } from './pages/page_kit.ts';
 import { assets } from './pages/render.ts';
 import { problemSections } from './problem_pages.ts';
 import { ProblemRaised, problems } from './problems.ts';
+import { mountRegistration, type RegistrationOptions } from './registration.ts';
 
-export interface PagesOptions extends AnswerOptions, InteractionPagesOptions {
+export interface PagesOptions extends AnswerOptions, InteractionPagesOptions, RegistrationOptions {
   readonly health: Health;
 }
 
@@ -65,6 +66,7 @@ export function createPagesApp(options: PagesOptions): Pages {
     showPage(ctx, { name: 'home', model: {}, tenantName: engine.tenant.name, ...common });
   });
   mountInteractionPages(tenant, options);
+  mountRegistration(tenant, options);
 
   const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);
   const serveTenant = callbackOf(tenant as unknown as Router<Koa.DefaultState>);

@@ -50,7 +50,7 @@ export const problems = {
     status: 415,
     code: 'unsupported_media_type',
     title: 'The body has an unexpected form',
-    detail: 'Forms are sent as application/x-www-form-urlencoded.',
+    detail: 'Forms are sent as application/x-www-form-urlencoded, everything else as application/json.',
     kind: 'invalid_request',
   }),
   notFound: (): Problem => ({

@@ -1,5 +1,7 @@
+import { addDetailsType } from '#src/flows/manage_authorization_details.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
 import { addMember } from '#src/flows/manage_people.ts';
+import { createInitialAccessToken, registerClient } from '#src/flows/register_clients.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { listTenantTables } from '#test/support/catalogue.ts';
 import {
@@ -36,6 +38,7 @@ beforeAll(async () => {
     const authorized = await authorize(createUserAgent(server.origin), { tenant, client: web });
     expect((await exchangeCode(tenant, web, authorized)).status).toBe(200);
     await oweLogout(server, tenant);
+    await useExtensions(tenant);
   }
   const urls = roleUrls(server.database);
   [superuser, app, platform, owner] = await Promise.all(
@@ -68,6 +71,18 @@ async function oweLogout({ context }: TestServer, tenant: TestTenant): Promise<v
     const enqueue = "select backchannel_logout_enqueue($1, $2, $3, 'sid')";
     await transaction.query(enqueue, [tenant.id, created.clientId, tenant.person.id]);
   });
+}
+
+/** What a sign-in does not touch: a type of authorization details, an initial access token, and a client registered with one. */
+async function useExtensions({ id: tenantId, jwtApi }: TestTenant): Promise<void> {
+  const { context } = server;
+  const type = { type: 'payment', audience: jwtApi, sentence: 'Pay {amount}' };
+  expect(await addDetailsType(context, { tenantId, type })).toEqual({ outcome: 'added' });
+  const policy = { types: ['machine'], scopes: [], uses: 2, lifetimeSeconds: 60 };
+  const initial = await createInitialAccessToken(context, { tenantId, ...policy });
+  const token = initial.outcome === 'created' ? initial.token : '';
+  const metadata = { grant_types: ['client_credentials'] };
+  expect(await registerClient(context, { tenantId, token, metadata })).toMatchObject({ outcome: 'registered' });
 }
 
 async function asTenant<Result>(tenant: TestTenant, work: () => Promise<Result>, as = app): Promise<Result> {

@@ -24,7 +24,8 @@ export async function readFormText(request: IncomingMessage, limitBytes: number)
   return text;
 }
 
-async function readText(request: IncomingMessage, limitBytes: number): Promise<string> {
+/** The body as it came, one character for each byte. Throws `ProblemRaised` when it is too long. */
+export async function readText(request: IncomingMessage, limitBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let received = 0;
   // The connection must outlive a refusal, to carry it.
