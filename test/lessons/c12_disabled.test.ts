@@ -4,6 +4,8 @@
  * from the catalogue of the database, the ways to get a token from the product's own metadata: a new one that is not tried here
  * fails the test. Whatever does not stand on what ended must go on, or a refusal would prove nothing.
  */
+import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
+import { createClient } from '#src/flows/manage_clients.ts';
 import { retireKey } from '#src/flows/rotate_keys.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
@@ -57,8 +59,10 @@ interface World {
   readonly tenant: TestTenant;
   readonly cookie: string;
   readonly tokens: Readonly<
-    Record<'opaque' | 'jwt' | 'refresh' | 'unusedRefresh' | 'machineOpaque' | 'machineJwt', string>
+    Record<'opaque' | 'jwt' | 'refresh' | 'unusedRefresh' | 'machineOpaque' | 'machineJwt' | 'exchanged', string>
   >;
+  /** The API with JWT access tokens, as it calls the other one. */
+  readonly caller: TestClient;
 }
 
 interface Way {
@@ -89,6 +93,35 @@ const issued = ({ status, json }: EndpointAnswer): boolean => {
   expect(status).toBeLessThan(500);
   return status === 200 && typeof json['access_token'] === 'string';
 };
+
+function exchange(
+  port: number,
+  { tenant, caller }: Pick<World, 'tenant' | 'caller'>,
+  subjectToken: string,
+): Promise<EndpointAnswer> {
+  const form = {
+    grant_type: tokenExchangeGrantType,
+    subject_token: subjectToken,
+    subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    resource: tenant.opaqueApi,
+  };
+  return callServer(port, `${tenant.issuer}/token`, { client: caller, form });
+}
+
+async function createCaller(tenant: TestTenant): Promise<TestClient> {
+  const created = await createClient(installation.first.context, {
+    tenantId: tenant.id,
+    client: {
+      name: 'Readings',
+      type: 'resource_server',
+      audiences: [tenant.jwtApi],
+      scopes: ['readings:read'],
+      settings: { token_exchange_audiences: [tenant.opaqueApi] },
+    },
+  });
+  if (created.outcome !== 'created') throw new Error(JSON.stringify(created.problems));
+  return { clientId: created.clientId, clientSecret: created.clientSecret ?? '' };
+}
 
 async function newCode(world: World): Promise<Readonly<Record<string, string>> | undefined> {
   const { url, verifier } = authorizationRequest(world.tenant, world.tenant.clients.web, { prompt: 'none' });
@@ -137,6 +170,15 @@ const ways: Readonly<Record<string, Way>> = {
       });
       return answer.status === 200;
     },
+  },
+  'a token exchange': {
+    standsOn: [...person, 'client', 'api', 'signing key'],
+    grant: tokenExchangeGrantType,
+    open: async (port, world) => issued(await exchange(port, world, world.tokens.jwt)),
+  },
+  'an exchanged access token at introspection': {
+    standsOn: [...person, 'client'],
+    open: introspected('exchanged', 'resource_server'),
   },
   'an opaque access token at introspection, asked by its client': {
     standsOn: [...person, 'client'],
@@ -217,8 +259,11 @@ async function createWorld(): Promise<World> {
   };
   const plain = await tokensOf({});
   const forApi = await tokensOf({ resource: tenant.jwtApi, scope: 'openid readings:read' });
+  const caller = await createCaller(tenant);
+  const exchanged = await exchange(installation.ports[1] ?? 0, { tenant, caller }, String(forApi['access_token']));
   const world: World = {
     tenant,
+    caller,
     cookie: agent.cookies().join('; '),
     tokens: {
       opaque: String(plain['access_token']),
@@ -227,6 +272,7 @@ async function createWorld(): Promise<World> {
       jwt: String(forApi['access_token']),
       machineOpaque: await machine(tenant.opaqueApi),
       machineJwt: await machine(tenant.jwtApi),
+      exchanged: String(exchanged.json['access_token']),
     },
   };
   const given: Readonly<Record<string, string>>[] = [];
