@@ -126,7 +126,14 @@ export function createProvider(
     fetch: dependencies.egress.fetch,
     // The outbox tells applications, again and again until they know (flows/deliver_backchannel_logouts.ts); the engine's own
     // feature would tell them once, while the person waits, and stays off.
-    discovery: { backchannel_logout_supported: true, backchannel_logout_session_supported: true },
+    discovery: {
+      backchannel_logout_supported: true,
+      backchannel_logout_session_supported: true,
+      // A door of our own, see http/registration.ts.
+      ...(protocol.dynamic_registration
+        ? { registration_endpoint: issuerOf(tenant, config.http.publicUrl) + registrationPath }
+        : {}),
+    },
 
     // One browser, several tenants on one host: the path keeps their sessions apart.
     cookies: {
@@ -138,9 +145,6 @@ export function createProvider(
     responseTypes: ['code'],
     scopes: [...personScopes],
     claims: Object.fromEntries(Object.entries(claimsByScope).map(([scope, claims]) => [scope, [...claims]])),
-    discovery: protocol.dynamic_registration
-      ? { registration_endpoint: issuerOf(tenant, config.http.publicUrl) + registrationPath }
-      : {},
     acrValues: [authenticationContexts.password],
     subjectTypes: ['public'],
     clientAuthMethods: [...clientAuthMethodsOf(protocol)],
