@@ -31,6 +31,8 @@ export function createRefreshChain({ keys, prefix }: { keys: readonly Buffer[]; 
   if (current === undefined) throw new Error('a chain of refresh tokens needs a key');
   const derive = (key: Buffer, value: string): string =>
     prefix + createHmac('sha256', key).update(value).digest('base64url');
+  // Asked for when the old one is used up and again when the new one is made.
+  let latest: { readonly value: string; readonly successor: string } | undefined;
 
   async function findSuccessor(unit: UnitOfWork, value: string): Promise<ChainMember | undefined> {
     const candidates = keys.map((key) => derive(key, value));
@@ -43,7 +45,10 @@ export function createRefreshChain({ keys, prefix }: { keys: readonly Buffer[]; 
   }
 
   return {
-    successorOf: (value) => derive(current, value),
+    successorOf(value) {
+      if (latest?.value !== value) latest = { value, successor: derive(current, value) };
+      return latest.successor;
+    },
     findSuccessor,
     async findNewest(unit, value) {
       let member = await findSuccessor(unit, value);
