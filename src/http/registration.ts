@@ -14,6 +14,7 @@ import {
   type RegistrationRefusal,
 } from '#src/domain/client_registration.ts';
 import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
+import { isStorableText } from '#src/domain/stored_text.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
 import { readTenantSettings } from '#src/domain/tenant_settings.ts';
 import type { FlowContext } from '#src/flows/flow_context.ts';
@@ -34,10 +35,7 @@ export interface RegistrationOptions {
 }
 
 const longestText = 2_000;
-const text = z
-  .string()
-  .max(longestText)
-  .refine((value) => !value.includes('\0') && value.isWellFormed());
+const text = z.string().max(longestText).refine(isStorableText);
 const texts = z.array(text).max(100);
 
 /** RFC 7591 §2: what this server does not understand is left out; what it refuses is looked for before. */

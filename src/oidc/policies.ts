@@ -96,8 +96,10 @@ export function mayIntrospect(client: Client, token: IntrospectedToken, apis: Re
   const audiences = [token.aud ?? []].flat();
   // What an API that was disabled has got is no good to anyone.
   if (!audiences.every((audience) => apis.has(audience))) return false;
+  // A refresh token's state would tell a thief when its owner has used it, and so when to come in the owner's grace. A client
+  // that cannot authenticate is anybody.
+  if (token.kind === 'RefreshToken') return token.clientId === client.clientId && client.clientAuthMethod !== 'none';
   if (token.clientId === client.clientId) return true;
-  if (token.kind === 'RefreshToken') return false;
   const facts = factsOf(client);
   if (facts.type !== 'resource_server') return false;
   return audiences.some((audience) => facts.audiences.length === 0 || facts.audiences.includes(audience));

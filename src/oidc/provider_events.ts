@@ -5,7 +5,7 @@
 import type Provider from 'oidc-provider';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { grantsWhenRead } from '#adapters/session_notes.ts';
-import { currentUnitOfWork, type UnitOfWork } from '#adapters/unit_of_work.ts';
+import { currentUnitOfWork, hashOf, type UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import { LostRace } from '#src/storage/database.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
@@ -21,14 +21,20 @@ export interface ProviderEventHooks {
 
 export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }: ProviderEventHooks): void {
   provider.on('server_error', (ctx, fault) => onFault(fault, ctx));
-  provider.on('grant.revoked', (_ctx, grantId) => {
+  provider.on('grant.revoked', (ctx, grantId) => {
+    const { accountId, sid } = tokenOf(ctx) ?? {};
     currentUnitOfWork().endGrant(grantId, {
       type: 'grant.revoked',
       outcome: 'success',
+      actor: { type: 'client', id: ctx.oidc.client?.clientId },
       target: { type: 'grant', id: grantId },
+      clientId: ctx.oidc.client?.clientId,
+      sessionId: sid,
+      ...(accountId === undefined ? {} : { data: { user: accountId } }),
     });
   });
-  provider.on('grant.error', (ctx, error) => recordReuse(ctx, error));
+  const refusals = new WeakMap<object, Error>();
+  provider.on('grant.error', (ctx, error) => void refusals.set(ctx, error));
 
   provider.use(async (ctx, next) => {
     const unit = currentUnitOfWork();
@@ -37,6 +43,8 @@ export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }
     if (ctx.status >= 500) return;
     finishEmptyLogout(engineContext, { tenant, pages });
     try {
+      const refusal = refusals.get(ctx);
+      if (refusal !== undefined) await recordReuse(engineContext, unit, refusal);
       if (engineContext.oidc !== undefined) recordOutcome(engineContext, unit);
       await unit.commit();
     } catch (fault) {
@@ -62,7 +70,9 @@ function recordOutcome(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
         type: 'token.revoked',
         outcome: 'success',
         actor: { type: 'client', id: client?.clientId },
+        ...targetOf('accountId' in token ? token.accountId : undefined),
         clientId: client?.clientId,
+        sessionId: 'sid' in token ? token.sid : undefined,
         data: { kind: token.kind },
       };
       // However many ask at the same moment, one of them ends the grant.
@@ -125,16 +135,41 @@ function endAuthorizations({ oidc }: KoaContextWithOIDC, unit: UnitOfWork): void
 }
 
 /** RFC 9700 §4.14: the same value twice means that one of two holders stole it. The grant is being ended, and this is why. */
-function recordReuse(ctx: KoaContextWithOIDC, error: Error): void {
+async function recordReuse(ctx: KoaContextWithOIDC, unit: UnitOfWork, error: Error): Promise<void> {
   const detail = 'error_detail' in error && typeof error.error_detail === 'string' ? error.error_detail : '';
   if (!/already (used|consumed)$/.test(detail)) return;
-  currentUnitOfWork().tellWithEndedGrant({
+  const { accountId, sid } = tokenOf(ctx) ?? (await replayedCode(ctx, unit)) ?? {};
+  unit.tellWithEndedGrant({
     type: 'token.reuse_detected',
     outcome: 'failure',
     reason: detail.replaceAll(' ', '_'),
     actor: { type: 'client', id: ctx.oidc.client?.clientId },
+    ...targetOf(accountId),
     clientId: ctx.oidc.client?.clientId,
+    sessionId: sid,
   });
+}
+
+/** Whose token it is, and of which session. */
+interface TokenFacts {
+  readonly accountId?: string | undefined;
+  readonly sid?: string | undefined;
+}
+
+function tokenOf({ oidc }: KoaContextWithOIDC): TokenFacts | undefined {
+  const { RefreshToken, AccessToken, AuthorizationCode, DeviceCode } = oidc.entities;
+  return RefreshToken ?? AccessToken ?? AuthorizationCode ?? DeviceCode;
+}
+
+/** The engine names a code only when it is good; this request has read it all the same. */
+async function replayedCode({ oidc }: KoaContextWithOIDC, unit: UnitOfWork): Promise<TokenFacts | undefined> {
+  const code = oidc.params?.['code'];
+  const found = typeof code === 'string' ? await unit.find('AuthorizationCode', hashOf(code)) : undefined;
+  return found?.payload as TokenFacts | undefined; // as the engine stored it
+}
+
+function targetOf(accountId: string | undefined): Pick<NewEvent, 'target'> {
+  return accountId === undefined ? {} : { target: { type: 'user', id: accountId } };
 }
 
 /** Takes back an answer that was written but must not leave. */

@@ -7,6 +7,7 @@ import type Provider from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { lookUpValueOf } from '#adapters/structured_tokens_adapter.ts';
 import { MAXIMUM_SCOPES } from '#src/domain/scope.ts';
+import { isStorable } from '#src/domain/stored_text.ts';
 
 const maximumParameters = 64;
 const maximumTextLength = 2_048;
@@ -28,6 +29,9 @@ const keptTexts = [
   'state',
   'ui_locales',
 ] as const;
+
+/** Parameters that are JSON (OpenID Connect Core §5.5, RFC 9396 §2). */
+const jsonTexts = ['authorization_details', 'claims'] as const;
 
 /** Where the engine looks a token up, and refuses a structured one before it does. */
 const routesThatLookUp: ReadonlySet<string> = new Set(['introspection', 'revocation']);
@@ -71,12 +75,12 @@ export function limitRequests(provider: Provider): void {
 }
 
 /**
- * The same for what a client signed (RFC 9101): the engine puts its claims in the place of the parameters one by one, and a NUL
- * in them was never part of a body. Throws `InvalidRequest`.
+ * The same for what a client signed (RFC 9101): the engine puts its claims in the place of the parameters one by one, and what
+ * cannot be kept was escaped in them. Throws `InvalidRequest`.
  */
 export function refuseSignedParameters(claims: Parameters): void {
   refuseParameters(claims);
-  if (JSON.stringify(claims).includes('\\u0000')) throw new errors.InvalidRequest('a parameter contains a NUL byte');
+  if (!isStorable(claims)) throw new errors.InvalidRequest('a parameter contains a NUL byte or half a character');
 }
 
 function refuseParameters(given: Parameters): void {
@@ -85,6 +89,21 @@ function refuseParameters(given: Parameters): void {
   if (typeof scope === 'string' && scope.length > MAXIMUM_SCOPES && scope.split(' ').length > MAXIMUM_SCOPES)
     throw new errors.InvalidRequest(`a request may name ${MAXIMUM_SCOPES} scopes`);
   refuseLongTexts(given);
+  for (const name of jsonTexts) refuseUnstorableJson(name, given[name]);
+}
+
+/** Escaped in JSON, a NUL is six harmless characters until somebody parses them. */
+function refuseUnstorableJson(name: string, text: unknown): void {
+  // What has no escape can hold nothing that the body could not.
+  if (typeof text !== 'string' || !text.includes('\\u')) return;
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    // Malformed: the engine says so, in the words that belong to it.
+    return;
+  }
+  if (!isStorable(parsed)) throw new errors.InvalidRequest(`${name} contains a NUL byte or half a character`);
 }
 
 function refuseLongTexts(given: Parameters): void {

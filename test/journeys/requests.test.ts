@@ -166,6 +166,19 @@ describe('single claims (OpenID Connect Core §5.5)', () => {
     expect(events.at(-1)?.data).toMatchObject({ claims: expect.arrayContaining(['email', 'name']) });
   });
 
+  it.each([
+    ['a NUL as a value', String.raw`{"id_token":{"sub":{"value":"\u0000"}}}`],
+    ['a NUL in a list', String.raw`{"id_token":{"acr":{"values":["\u0000"]}}}`],
+    ['a NUL as a name', String.raw`{"userinfo":{"\u0000":null}}`],
+    ['half a character as a value', String.raw`{"userinfo":{"name":{"value":"\ud800"}}}`],
+    ['half a character as a name', String.raw`{"userinfo":{"\udfff":null}}`],
+  ])(
+    'that hold %s are refused before anybody is asked to sign in, as nothing could keep them',
+    async (_name, claims) => {
+      expect(await refusalOf(acme.clients.web, { claims })).toBe('invalid_request');
+    },
+  );
+
   it('that are malformed, or not an object, are refused', async () => {
     for (const value of [
       '{',

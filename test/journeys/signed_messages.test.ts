@@ -129,6 +129,18 @@ describe('a signed request', () => {
     expect(new URL(page.url).searchParams.get('error')).toBe('invalid_request');
   });
 
+  it.each([
+    ['state', { state: 'half \ud800' }],
+    ['nonce', { nonce: '\udfff' }],
+    ['claims', { claims: { userinfo: { name: { value: '\ud800' } } } }],
+    ['claims as text', { claims: '{"userinfo":{"name":{"value":"\\ud800"}}}' }],
+    ['claims with a NUL', { claims: { userinfo: { '\0': null } } }],
+  ])('whose %s could not be kept is refused', async (_name, claims) => {
+    const answered = await askWith(await requestObject({ claims }));
+    expect(answered?.searchParams.has('code') ?? false).toBe(false);
+    expect(answered?.pathname.includes('/interaction/') ?? false).toBe(false);
+  });
+
   it('for another audience, from another issuer, of another key, without an end, or typed as something else is refused', async () => {
     expect((await askWith(await requestObject()))?.pathname).toMatch(/\/interaction\//);
     const stranger = await jose.generateKeyPair('ES256');

@@ -108,6 +108,38 @@ describe('a refresh token', () => {
       expect((await refreshAt(server, third['refresh_token'])).json['error']).toBe('invalid_grant');
     }
     expect(await reuseEvents()).toBe(before + 1);
+    // Whose it was, for who must act on it.
+    const told = await queryAsSuperuser<Record<string, unknown>>(
+      installation.first.database,
+      `select type, actor_id, target_type, target_id, client_id, session_id, data ->> 'user' as "user" from events
+        where type in ('token.reuse_detected', 'grant.revoked') order by occurred_at desc, id desc limit 2`,
+    );
+    const { clientId } = acme.clients.web;
+    const session_id = jose.decodeJwt(String(tokens['id_token']))['sid'];
+    const known = { actor_id: clientId, client_id: clientId, session_id };
+    expect(told).toContainEqual(
+      expect.objectContaining({
+        ...known,
+        type: 'token.reuse_detected',
+        target_type: 'user',
+        target_id: acme.person.id,
+      }),
+    );
+    expect(told).toContainEqual(
+      expect.objectContaining({ ...known, type: 'grant.revoked', target_type: 'grant', user: acme.person.id }),
+    );
+  });
+
+  it('of a client that cannot authenticate tells nobody whether it was used', async () => {
+    const { spa } = acme.clients;
+    const { refresh_token: first } = await signIn(spa);
+    const asked = { client: spa, form: { token: String(first), token_type_hint: 'refresh_token' } };
+    const state = async (): Promise<unknown> => (await callServer(portOf(1), `${acme.issuer}/introspect`, asked)).json;
+    // A thief would ask until the owner has rotated, and repeat the token in the owner's grace.
+    const before = await state();
+    expect((await refreshAt(0, first, { client: spa })).status).toBe(200);
+    expect(await state()).toEqual(before);
+    expect(before).toEqual({ active: false });
   });
 
   it('repeated within its grace gives the newest of its chain, however far the chain went on', async () => {

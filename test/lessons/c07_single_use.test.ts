@@ -204,6 +204,12 @@ describe('a code that comes back', () => {
       for (const port of installation.ports)
         expect((await callServer(port, `${acme.issuer}/introspect`, asked)).json).toEqual({ active: false });
     }
+    const told = await queryAsSuperuser<Record<string, unknown>>(
+      installation.first.database,
+      `select reason, target_id, session_id is not null as session from events where type = 'token.reuse_detected'
+         order by occurred_at desc, id desc limit 1`,
+    );
+    expect(told).toEqual([{ reason: 'authorization_code_already_consumed', target_id: acme.person.id, session: true }]);
     // And a value nobody ever made ends nothing.
     const unknown = { ...form, code: `ac_${createHash('sha256').update('nothing').digest('base64url')}` };
     expect((await callServer(here, tokenUrl(), { client, form: unknown })).json['error']).toBe('invalid_grant');

@@ -6,6 +6,7 @@ import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { z } from 'zod';
 import type { Config } from '#config/config.ts';
+import { isStorableText } from '#src/domain/stored_text.ts';
 import { type SignInServices, signIn } from '#src/flows/sign_in.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
 import { authenticationContexts } from '#src/oidc/provider.ts';
@@ -32,10 +33,7 @@ export interface InteractionPagesOptions {
 
 const maximumFieldLength = 2_000;
 /** NUL cannot be stored, and a lone surrogate is no text. */
-const field = z
-  .string()
-  .max(maximumFieldLength)
-  .refine((value) => !value.includes('\0') && value.isWellFormed());
+const field = z.string().max(maximumFieldLength).refine(isStorableText);
 const locale = z.enum(locales).optional();
 const signInForm = z.strictObject({
   csrf: field,
