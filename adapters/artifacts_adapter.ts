@@ -37,6 +37,7 @@ export const valuePrefixes: Partial<Record<ArtifactModel, string>> = {
   DeviceCode: 'dc_',
   InitialAccessToken: 'iat_',
   RegistrationAccessToken: 'rat_',
+  BackchannelAuthenticationRequest: 'ar_',
 };
 
 /**
@@ -59,6 +60,7 @@ const leadToPerson: ReadonlySet<ArtifactModel> = new Set([
   'AuthorizationCode',
   'RefreshToken',
   'DeviceCode',
+  'BackchannelAuthenticationRequest',
 ]);
 
 /** Where a reference taken from the table, instead of the value itself, is accepted: the engine's own continuations. */
@@ -66,6 +68,14 @@ const referenceRoutes: Partial<Record<ArtifactModel, ReadonlySet<string>>> = {
   DeviceCode: new Set(['device_resume', 'code_verification']),
   PushedAuthorizationRequest: new Set(['resume']),
 };
+
+/**
+ * Whom a backchannel authentication request is for when its hint names nobody: it is kept like any other, and no one can answer it.
+ */
+export const nobody = 'nobody';
+
+/** The client that leads to sign-in from our own pages, see own_pages_client.ts: no row of `clients`, so nothing waits for one. */
+export const ownPagesClientId = 'poort.pages';
 
 const referenceMark = '~';
 /** For what the engine saves without a lifetime; nothing it does today. */
@@ -93,7 +103,8 @@ export function createArtifactsAdapter(model: ArtifactModel): Adapter {
     async find(id) {
       if (isReference(id)) {
         const route = Provider.ctx?.oidc.route ?? '';
-        if (referenceRoutes[model]?.has(route) !== true) return undefined;
+        const isOpen = referenceRoutes[model]?.has(route) === true || currentUnitOfWork().isOpened(kind, keyOf(id));
+        if (!isOpen) return undefined;
       } else if (!id.startsWith(prefix)) {
         return undefined;
       }
@@ -173,21 +184,33 @@ interface ToStore {
 
 function toStored({ model, kind, id, payload, expiresAt }: ToStore): StoredArtifact {
   const { jti: _value, userCode, ...kept } = payload;
-  const clean: Payload = model === 'Interaction' ? cleanInteraction(id, kept) : kept;
+  const clean = cleanPayload(model, id, kept);
   // What was exchanged for another token (RFC 8693) ends with the grant of that one.
   const grantId = payload.grantId ?? text((payload['origins'] as { grantId?: unknown } | undefined)?.grantId);
+  const clientId = payload.clientId ?? text(payload.params?.['client_id']);
   return {
     kind,
     id: keyOf(id),
     payload: clean,
     // Somebody who has just signed in counts as the person already: ending everything of theirs ends this too.
-    account_id: payload.accountId ?? payload.session?.accountId ?? payload.result?.login?.accountId,
-    client_id: payload.clientId ?? text(payload.params?.['client_id']),
+    account_id:
+      payload.accountId === nobody
+        ? undefined
+        : (payload.accountId ?? payload.session?.accountId ?? payload.result?.login?.accountId),
+    client_id: clientId === ownPagesClientId ? undefined : clientId,
     grant_id: model === 'Grant' || grantId === undefined || model === 'Interaction' ? undefined : hashOf(grantId),
     session_uid: model === 'Session' ? payload.uid : text(payload['sessionUid']),
     user_code: userCode === undefined ? undefined : hashOf(userCode),
     expires_at: expiresAt.toISOString(),
   };
+}
+
+function cleanPayload(model: ArtifactModel, id: string, payload: AdapterPayload): Payload {
+  if (model === 'Interaction') return cleanInteraction(id, payload);
+  if (model !== 'BackchannelAuthenticationRequest') return payload;
+  // Of what was asked only what the person is shown: the hints are an address, or a whole ID token.
+  const { params, ...rest } = payload;
+  return params === undefined ? rest : { ...rest, params: { binding_message: params['binding_message'] } };
 }
 
 /** An interaction would carry its own identifier, the session's and a device code in the clear: none of them is needed so. */
@@ -216,7 +239,7 @@ function isReference(id: string): boolean {
 }
 
 /** A name for a stored artifact that opens nothing: the engine hands it back to save or consume what it found. */
-function reference(idHash: string): string {
+export function reference(idHash: string): string {
   return referenceMark + Buffer.from(idHash, 'hex').toString('base64url');
 }
 

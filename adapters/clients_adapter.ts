@@ -5,6 +5,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Adapter, AdapterPayload } from 'oidc-provider';
+import { cibaGrantType } from '#src/domain/backchannel_authentication.ts';
 import { parseClientId, presetFor } from '#src/domain/client.ts';
 import { type ClientSettingName, neededFeatures } from '#src/domain/client_settings.ts';
 import type { ProtocolFeatures } from '#src/domain/protocol_features.ts';
@@ -47,6 +48,7 @@ const engineMetadata = [
   'policy_uri',
   'tos_uri',
   'initiate_login_uri',
+  'backchannel_token_delivery_mode',
 ] as const satisfies readonly ClientSettingName[];
 
 export interface ClientsCache {
@@ -164,8 +166,11 @@ function toMetadata(row: ClientRow, enabled: EnabledFeatures): AdapterPayload {
 }
 
 function grantTypesOf({ type, settings }: ClientRow): readonly string[] {
-  const { grantTypes } = presetFor(type);
-  return settings.token_exchange_audiences === undefined ? grantTypes : [...grantTypes, tokenExchangeGrantType];
+  return [
+    ...presetFor(type).grantTypes,
+    ...(settings.token_exchange_audiences === undefined ? [] : [tokenExchangeGrantType]),
+    ...(settings.backchannel_token_delivery_mode === undefined ? [] : [cibaGrantType]),
+  ];
 }
 
 function detailsTypesOf({ settings }: ClientRow): readonly string[] {

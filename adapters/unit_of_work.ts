@@ -42,6 +42,8 @@ export class UnitOfWork {
   /** Keys that the database had when this request looked. */
   readonly #found = new Set<string>();
   readonly #accounts = new Map<string, Promise<AccountRow | undefined>>();
+  /** What a reference from the table may stand for here, see `open`. */
+  readonly #opened = new Set<string>();
   #operations: ArtifactOperation[] = [];
   #events: EventRow[] = [];
 
@@ -93,6 +95,15 @@ export class UnitOfWork {
     const row = await findArtifactByUserCode(this.tenant, Buffer.from(hashOf(userCode), 'hex'));
     if (row === undefined) return undefined;
     return { idHash: row.id_hash.toString('hex'), payload: row.payload, consumedAt: row.consumed_at ?? undefined };
+  }
+
+  /** A page of ours answers what it has listed, which it knows by the hash only: from here on the reference to it is as good as it. */
+  open(kind: string, idHash: string): void {
+    this.#opened.add(`${kind}:${idHash}`);
+  }
+
+  isOpened(kind: string, idHash: string): boolean {
+    return this.#opened.has(`${kind}:${idHash}`);
   }
 
   store(artifact: StoredArtifact, how: 'insert' | 'insert_if_absent' | 'upsert'): void {
@@ -223,6 +234,11 @@ export class UnitOfWork {
       if (fault instanceof LostRace) return false;
       throw fault;
     }
+  }
+
+  /** First come, first served, together with everything else: the commit fails with `LostRace` when it has been seen before. */
+  claimWithCommit(kind: string, idHash: string, expiresAt: Date): void {
+    this.#operations.push({ do: 'unique', kind, id: idHash, payload: {}, expires_at: expiresAt.toISOString() });
   }
 
   get now(): Date {

@@ -36,6 +36,7 @@ interface ClientOptions {
   readonly refreshGrace?: number;
   readonly allowedOrigin?: readonly string[];
   readonly exchangeFor?: readonly string[];
+  readonly ciba?: boolean;
   readonly settingsFile?: string;
   readonly firstParty?: boolean;
 }
@@ -156,6 +157,7 @@ function clientOptions(command: Command): Command {
       ),
     )
     .addOption(repeatable('--exchange-for <uri>', 'an API it may go on to with a token it was called with (RFC 8693)'))
+    .option('--ciba', 'it may ask people for an answer at another device, and polls for it (CIBA)')
     .addOption(repeatable('--allowed-origin <origin>', 'an origin it calls from, beside those of its redirect URIs'))
     .option(
       '--settings-file <file>',
@@ -206,6 +208,7 @@ function requestOf(options: ClientOptions, files: ClientFiles): ClientChanges {
     refresh_grace_seconds: options.refreshGrace,
     allowed_origins: options.allowedOrigin,
     token_exchange_audiences: options.exchangeFor,
+    backchannel_token_delivery_mode: options.ciba === true ? 'poll' : undefined,
   };
   return {
     redirectUris: options.redirectUri,

@@ -42,6 +42,9 @@ export interface ClientSettings {
   /** RFC 9396 §10: what it may ask people for beyond scopes, by the types that the tenant's APIs define. */
   readonly authorization_details_types?: readonly string[];
 
+  /** CIBA §4: it may ask people for an answer at another device, and polls until it has one. */
+  readonly backchannel_token_delivery_mode?: 'poll';
+
   /** RFC 7591 §2: where the client publishes its keys, instead of registering them. */
   readonly jwks_uri?: string;
   /** OpenID Connect Registration 1.0 §2: the one algorithm of its client assertions. */
@@ -160,6 +163,8 @@ const RULES: Readonly<Record<ClientSettingName, Rule>> = {
   // Switched off, it is served without: that takes nothing away from what it demands.
   token_exchange_audiences: { check: areAudiences },
   authorization_details_types: { check: areDetailsTypes, needs: 'rar' },
+  // As above: switched off, nobody is asked.
+  backchannel_token_delivery_mode: { check: isOneOf(['poll']) },
   jwks_uri: { check: isWebUri },
   token_endpoint_auth_signing_alg: { check: isOneOf(CLIENT_SIGNING_ALGORITHMS) },
   tls_client_auth_subject_dn: { check: matches(DISTINGUISHED_NAME), needs: 'mtls' },
@@ -336,6 +341,9 @@ function problemsWithTokens(settings: ClientSettings, client: ClientAround): Cli
   // Without authentication nobody could tell who acts.
   if (settings.token_exchange_audiences !== undefined && !client.confidential)
     problems.push({ field: 'token_exchange_audiences', problem: 'not_for_this_type' });
+  // It asks for people, and only a client that proves who it is may do so unseen by them.
+  if (settings.backchannel_token_delivery_mode !== undefined && !(client.confidential && client.hasRedirectUris))
+    problems.push({ field: 'backchannel_token_delivery_mode', problem: 'not_for_this_type' });
   if (settings.require_dpop_nonce === true && dpop !== true)
     problems.push({ field: 'require_dpop_nonce', problem: 'needs_bound_tokens' });
   return problems;

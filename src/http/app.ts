@@ -81,7 +81,8 @@ export function createApp(options: AppOptions): HttpHandler {
     if (tenant.status === 'suspended') return answerProblem(exchange, problems.tenantSuspended(), options, tenant);
     const engine = await pool.engineOf(tenant);
     const route = findEngineRoute(exchange.request.method ?? '', path);
-    if (route === undefined) return pages(exchange, engine);
+    const isOff = path === endpointPaths.backchannel_authentication && !engine.protocol.ciba;
+    if (route === undefined || isOff) return pages(exchange, engine);
     if (route.outcome === 'wrong_method')
       return answerProblem(exchange, problems.methodNotAllowed(route.allow), options, tenant);
     if (route.ownForm && isCrossSite(exchange.request.headers, config.http.publicUrl))

@@ -30,6 +30,7 @@ const methodsByPath: ReadonlyMap<string, readonly string[]> = new Map([
   [endpointPaths.introspection, openPost],
   [endpointPaths.revocation, openPost],
   [endpointPaths.pushed_authorization_request, openPost],
+  [endpointPaths.backchannel_authentication, ['POST']],
   [endpointPaths.userinfo, ['GET', 'HEAD', 'POST', 'OPTIONS']],
   [endpointPaths.end_session, ['GET', 'HEAD', 'POST']],
   [`${endpointPaths.end_session}/confirm`, ['POST']],

@@ -6,6 +6,7 @@ import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { type AnswerOptions, answerFault, createKoa } from './answer_problem.ts';
 import type { HttpExchange } from './gates/exchange.ts';
 import type { Health } from './health.ts';
+import { mountApprovalPages } from './pages/approval_pages.ts';
 import { type InteractionPagesOptions, mountInteractionPages, type PageState } from './pages/interaction_pages.ts';
 import { assetsPath, localeOf, showPage } from './pages/page_kit.ts';
 import { assets } from './pages/render.ts';
@@ -66,6 +67,7 @@ export function createPagesApp(options: PagesOptions): Pages {
     showPage(ctx, { name: 'home', model: {}, tenantName: engine.tenant.name, ...common });
   });
   mountInteractionPages(tenant, options);
+  mountApprovalPages(tenant, options);
   mountRegistration(tenant, options);
 
   const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);

@@ -72,8 +72,8 @@ export function extraTokenClaims(
     if (refused !== undefined) throw new errors.InvalidScope('requested scope is not allowed', refused);
     return claims;
   }
-  const { AuthorizationCode, RefreshToken, DeviceCode, Account } = ctx.oidc.entities;
-  const source = AuthorizationCode ?? RefreshToken ?? DeviceCode;
+  const { AuthorizationCode, RefreshToken, DeviceCode, BackchannelAuthenticationRequest, Account } = ctx.oidc.entities;
+  const source = AuthorizationCode ?? RefreshToken ?? DeviceCode ?? BackchannelAuthenticationRequest;
   const row = accountRowOf(Account);
   const scopesOfApi = new Set(api?.scopes.map((scope) => scope.name));
   return {

@@ -3,9 +3,11 @@
  * word, so that a tenant's engine is built with exactly what is on for it.
  */
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider';
+import { cibaGrantType } from '#src/domain/backchannel_authentication.ts';
 import type { TokenEndpointAuthMethod } from '#src/domain/client.ts';
 import type { ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
+import { backchannelAuthentication } from './backchannel_authentication.ts';
 import type { certificateHooks } from './client_certificates.ts';
 import { factsOf } from './policies.ts';
 
@@ -17,7 +19,11 @@ const certificateMethods = ['tls_client_auth', 'self_signed_tls_client_auth'] as
 
 /** The grants that a tenant's engine serves. */
 export function grantTypesOf(protocol: ProtocolFeatures): readonly string[] {
-  return protocol.token_exchange ? [...grantTypes, tokenExchangeGrantType] : grantTypes;
+  return [
+    ...grantTypes,
+    ...(protocol.token_exchange ? [tokenExchangeGrantType] : []),
+    ...(protocol.ciba ? [cibaGrantType] : []),
+  ];
 }
 
 /** How clients may say who they are. */
@@ -41,6 +47,7 @@ export function protocolFeatureConfiguration(
   return {
     requestObjects: { enabled: protocol.jar, assertJwtClaimsAndHeader: assertIsRequestObject },
     jwtResponseModes: { enabled: protocol.jarm },
+    ciba: backchannelAuthentication({ enabled: protocol.ciba }),
     // The hooks are there also while it is off: a token bound to a certificate that was issued before must be refused then.
     mTLS: {
       enabled: protocol.mtls,

@@ -7,6 +7,7 @@ import Provider, { type Client, type Configuration, errors, type JWK, type KoaCo
 import { createAdapter } from '#adapters/adapter_factory.ts';
 import { isFirstUse, valuePrefixes } from '#adapters/artifacts_adapter.ts';
 import { type ClientsCache, extraClientMetadata } from '#adapters/clients_adapter.ts';
+import { withOwnPages } from '#adapters/own_pages_client.ts';
 import { createRefreshChain, type RefreshChain } from '#adapters/refresh_chain.ts';
 import { type RotationRules, successorValue } from '#adapters/refresh_tokens_adapter.ts';
 import type { FindLivingToken } from '#adapters/structured_tokens_adapter.ts';
@@ -29,8 +30,9 @@ import type { ApiRow } from '#src/storage/tables/apis.ts';
 import type { SigningKeyRow } from '#src/storage/tables/signing_keys.ts';
 import type { TenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
-import { claimsByScope, extraTokenClaims, findAccount, personScopes } from './accounts.ts';
+import { claimsByScope, extraTokenClaims, personScopes } from './accounts.ts';
 import { richAuthorizationRequests } from './authorization_details.ts';
+import { accountOrNobody, backchannelRequestSeconds, slowDownEagerPolls } from './backchannel_authentication.ts';
 import { certificateHooks } from './client_certificates.ts';
 import { assertIsClientAssertion, assertIsRequestObject } from './client_statements.ts';
 import { createCookieKeys } from './cookie_keys.ts';
@@ -69,8 +71,21 @@ export const endpointPaths = {
   userinfo: '/userinfo',
   jwks: '/jwks',
   pushed_authorization_request: '/par',
+  backchannel_authentication: '/bc-authorize',
   end_session: '/logout',
 } as const;
+
+/** Where who is signed in answers what was asked of them at another device (CIBA), and where sign-in leads back to it. */
+export const approvalsPath = '/approvals';
+export const signedInPath = `${approvalsPath}/signed-in`;
+
+const prefixedModels = [
+  'AccessToken',
+  'ClientCredentials',
+  'RefreshToken',
+  'AuthorizationCode',
+  'BackchannelAuthenticationRequest',
+] as const;
 
 const clockToleranceSeconds = 10;
 
@@ -88,7 +103,7 @@ export function createProvider(
     readonly detailsTypes: readonly AuthorizationDetailsType[];
   },
 ): Provider {
-  const { config, sealer, pages, clients, findLiving, detailsTypes } = dependencies;
+  const { config, sealer, pages, findLiving, detailsTypes } = dependencies;
   const { lifetimes } = config;
   const apis: ReadonlyMap<string, ApiRow> = new Map(material.apis.map((api) => [api.audience, api]));
   const secure = config.http.publicUrl.startsWith('https:');
@@ -105,6 +120,8 @@ export function createProvider(
     },
   };
   const protocol = protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol);
+  const redirectUri = issuerOf(tenant, config.http.publicUrl) + signedInPath;
+  const clients = protocol.ciba ? withOwnPages(dependencies.clients, { tenant, redirectUri }) : dependencies.clients;
   const nowSeconds = (): number => Math.floor(dependencies.clock().getTime() / 1000);
 
   const configuration: Configuration = {
@@ -215,7 +232,7 @@ export function createProvider(
       userinfo: { enabled: true },
     },
 
-    findAccount: (_ctx, accountId) => findAccount(accountId),
+    findAccount: accountOrNobody,
     extraTokenClaims: (ctx, token) =>
       claimsOfExchange(token) ??
       extraTokenClaims(ctx, token, { tenant, api: apis.get([token.aud ?? ''].flat()[0] ?? '') }),
@@ -258,6 +275,7 @@ export function createProvider(
       IdToken: lifetimes.idTokenSeconds,
       AuthorizationCode: lifetimes.authorizationCodeSeconds,
       PushedAuthorizationRequest: lifetimes.parSeconds,
+      BackchannelAuthenticationRequest: backchannelRequestSeconds,
       Interaction: lifetimes.interactionSeconds,
       // A grant is never extended by the engine, so it must live as long as any chain that begins under it: the last one can begin
       // when the session ends.
@@ -303,7 +321,8 @@ export function createProvider(
   keepOrigins(provider);
   if (protocol.token_exchange)
     addTokenExchange(provider, { tenant, apis, accessTokenSeconds: lifetimes.accessTokenSeconds, findLiving });
-  for (const model of ['AccessToken', 'ClientCredentials', 'RefreshToken', 'AuthorizationCode'] as const) {
+  if (protocol.ciba) slowDownEagerPolls(provider);
+  for (const model of prefixedModels) {
     prefixValues(provider[model].prototype, valuePrefixes[model] ?? '');
   }
   deriveSuccessors(provider, chain);

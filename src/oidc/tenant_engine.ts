@@ -2,14 +2,16 @@
  * One tenant's engine as the doors use it: serves protocol requests, and carries a person through an interaction. Everything
  * runs in a unit of work of its own request.
  */
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
 import { type Client, errors, type Interaction, type InteractionResults, type KoaContextWithOIDC } from 'oidc-provider';
+import { ownPagesClientId } from '#adapters/artifacts_adapter.ts';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { AccessTokenClaims } from '#src/domain/access_token.ts';
 import { sentenceFor } from '#src/domain/authorization_details.ts';
 import type { NewEvent } from '#src/domain/event.ts';
-import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
+import { type ProtocolFeatures, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
 import { readTenantSettings } from '#src/domain/tenant_settings.ts';
 import type { Origin } from '#src/storage/event_log.ts';
@@ -18,13 +20,23 @@ import { readDetailsTypes } from '#src/storage/tables/authorization_details_type
 import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { personScopes, scopeOfClaim } from './accounts.ts';
+import { type ApprovalAnswer, type ApprovalAnswered, type Approvals, createApprovalDesk } from './approvals.ts';
 import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
 import { newGrant } from './policies.ts';
-import { applicationOf, createProvider, type EngineDependencies, openKey } from './provider.ts';
+import {
+  applicationOf,
+  createProvider,
+  type EngineDependencies,
+  endpointPaths,
+  openKey,
+  signedInPath,
+} from './provider.ts';
 import { commitWhatHappens } from './provider_events.ts';
 import { createStructuredTokens } from './structured_tokens.ts';
 import { respectOrigins } from './token_origins.ts';
+
+type Session = InstanceType<Provider['Session']>;
 
 export interface Exchange {
   readonly request: IncomingMessage;
@@ -67,6 +79,8 @@ export type InteractionAnswer =
 export interface TenantEngine {
   readonly tenant: TenantRow;
   readonly provider: Provider;
+  /** What is switched on. */
+  readonly protocol: ProtocolFeatures;
   /** Serves one protocol request; `request.url` is relative to the issuer and `baseUrl` is the issuer's path. */
   serve(exchange: Exchange): Promise<void>;
   /** What a JWT access token says, verified and alive; undefined for every other text. For which API it is, is for the caller to check. */
@@ -74,6 +88,11 @@ export interface TenantEngine {
   findInteraction(exchange: Exchange, uid: string): Promise<InteractionFound>;
   /** Records the answer and says where the browser goes next: always back to the engine, which decides. */
   answerInteraction(exchange: Exchange, uid: string, answer: InteractionAnswer): Promise<InteractionEnded>;
+  /** What is asked of the person who is signed in in this browser at another device; undefined when nobody is. */
+  findApprovals(exchange: Exchange): Promise<Approvals | undefined>;
+  answerApproval(exchange: Exchange, answer: ApprovalAnswer): Promise<ApprovalAnswered>;
+  /** Where somebody signs in to come back to our own pages. */
+  signInAddress(): string;
 }
 
 export interface TenantEngineHooks {
@@ -102,11 +121,12 @@ export async function buildTenantEngine(
       isClientAlive: async (clientId) => (await dependencies.clients.find(tenant.id, clientId)) !== undefined,
     },
   );
-  const { rar } = protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol);
-  const detailsTypes = rar ? await readDetailsTypes(tenantDatabase) : [];
+  const protocol = protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol);
+  const detailsTypes = protocol.rar ? await readDetailsTypes(tenantDatabase) : [];
   const provider = createProvider(tenant, material, { ...dependencies, findLiving, detailsTypes });
   commitWhatHappens(provider, { tenant, pages, onFault: hooks.onFault });
   const handle = provider.callback();
+  const desk = createApprovalDesk(provider);
   const unitFor = (exchange: Exchange): UnitOfWork =>
     new UnitOfWork({ tenant: tenantDatabase, origin: exchange.origin, clock });
 
@@ -130,6 +150,7 @@ export async function buildTenantEngine(
   return {
     tenant,
     provider,
+    protocol,
 
     serve: (exchange) => unitFor(exchange).run(() => handle(exchange.request, exchange.response)),
 
@@ -175,7 +196,37 @@ export async function buildTenantEngine(
         return { outcome: 'continue', location };
       });
     },
+
+    findApprovals: (exchange) =>
+      unitFor(exchange).run(async () => {
+        const session = await sessionOf(exchange);
+        if (session?.accountId === undefined) return undefined;
+        const pending = await desk.list(session, material.apis);
+        return { accountId: session.accountId, sessionUid: session.uid, pending };
+      }),
+
+    answerApproval: (exchange, answer) =>
+      unitFor(exchange).run(async () => desk.answer(await sessionOf(exchange), material.apis, answer)),
+
+    signInAddress() {
+      const issuer = issuerOf(tenant, config.http.publicUrl);
+      // Nobody can use the code that comes of it: neither the client's secret nor what this challenge is of is known to anybody.
+      const parameters = new URLSearchParams({
+        client_id: ownPagesClientId,
+        response_type: 'code',
+        redirect_uri: issuer + signedInPath,
+        scope: 'openid',
+        code_challenge: randomBytes(32).toString('base64url'),
+        code_challenge_method: 'S256',
+      });
+      return `${issuer}${endpointPaths.authorization}?${parameters}`;
+    },
   };
+
+  /** The engine's own session of this browser, as it is: nothing is changed by looking. */
+  function sessionOf({ request, response }: Exchange): Promise<Session> {
+    return provider.Session.get(provider.createContext(request, response) as unknown as KoaContextWithOIDC);
+  }
 
   /** What the person is asked about: also that the application stays able to ask for tokens, which every refresh token means. */
   async function missingScopes(interaction: Interaction, client: Client): Promise<PendingInteraction['missingScopes']> {

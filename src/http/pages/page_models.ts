@@ -76,6 +76,29 @@ export interface ConsentModel {
   readonly accountAddress?: string | undefined;
 }
 
+export type ApprovalNotice = 'allowed' | 'denied' | 'gone';
+
+export interface ApprovalRequest {
+  readonly id: string;
+  readonly action: string;
+  readonly csrf: string;
+  readonly applicationName: string;
+  /** CIBA §7.1 `binding_message`. */
+  readonly bindingMessage?: string | undefined;
+  readonly scopes: readonly ConsentScope[];
+  readonly askedAt: Date;
+  readonly expiresAt: Date;
+}
+
+export interface ApprovalsModel {
+  /** Of this page. */
+  readonly address: string;
+  /** The e-mail address the person is signed in with. */
+  readonly account: string;
+  readonly requests: readonly ApprovalRequest[];
+  readonly notice?: ApprovalNotice | undefined;
+}
+
 export interface ExpiredModel {
   readonly application?: Destination | undefined;
 }
@@ -121,6 +144,7 @@ export interface HomeModel {
 export interface PageModels {
   readonly sign_in: SignInModel;
   readonly consent: ConsentModel;
+  readonly approvals: ApprovalsModel;
   readonly expired: ExpiredModel;
   readonly logout: LogoutModel;
   readonly logged_out: LoggedOutModel;
@@ -152,6 +176,7 @@ export type Presenter<N extends PageName> = (
 export const presenters: { readonly [N in PageName]: Presenter<N> } = {
   sign_in: presentSignIn,
   consent: presentConsent,
+  approvals: presentApprovals,
   expired: presentExpired,
   logout: presentLogout,
   logged_out: presentLoggedOut,
@@ -302,6 +327,34 @@ function presentConsent(model: ConsentModel, { t }: { t: Translate }): PageView 
     destination: destinationHost(model.redirectUri),
     otherAccount: safeAddress(model.otherAccountAddress),
     accountAddress: safeAddress(model.accountAddress),
+  };
+}
+
+function presentApprovals(model: ApprovalsModel, { shell, t }: { shell: PageShell; t: Translate }): PageView {
+  const moment = (at: Date) => ({ machine: at.toISOString(), words: formatMoment(at, shell.locale) });
+  return {
+    step: t('approvals.step'),
+    heading: t('approvals.heading'),
+    failed: false,
+    scripts: ['submit_guard'],
+    account: displayName(model.account),
+    notice: model.notice === undefined ? undefined : t(`approvals.notice.${model.notice}`),
+    nothing: t('approvals.nothing', { tenant: tenantOf(shell) }),
+    reload: safeAddress(model.address),
+    requests: model.requests.map((request, index) => {
+      const application = displayName(request.applicationName);
+      return {
+        label: `request-${index + 1}`,
+        heading: t('consent.heading', { application }),
+        bindingMessage: request.bindingMessage === undefined ? undefined : displayName(request.bindingMessage),
+        asked: moment(request.askedAt),
+        expires: moment(request.expiresAt),
+        scopesIntro: t('consent.scopes', { application }),
+        scopes: request.scopes.map((scope) => presentScope(scope, t)),
+        action: request.action,
+        csrf: request.csrf,
+      };
+    }),
   };
 }
 
