@@ -101,6 +101,15 @@ describe('poort api add-details', () => {
   });
 });
 
+it('poort client create lets an application ask people at another device, if it can prove who it is', async () => {
+  const create = (...options: readonly string[]) =>
+    poort('client', 'create', '--tenant', 'acme', '--name', 'Help desk', ...options);
+  const created = await create('--type', 'web', '--redirect-uri', 'https://desk.test/', '--ciba');
+  expect(created).toMatchObject({ code: 0, json: { settings: { backchannel_token_delivery_mode: 'poll' } } });
+  const refused = await create('--type', 'spa', '--redirect-uri', 'https://desk.test/', '--ciba');
+  expect(refused).toMatchObject({ code: 1, json: { error: { code: 'invalid_client' } } });
+});
+
 it('poort client create lets an API exchange what it is called with', async () => {
   const created = await poort(
     ...['client', 'create', '--tenant', 'acme', '--name', 'Readings', '--type', 'resource_server'],

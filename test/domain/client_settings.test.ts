@@ -23,6 +23,7 @@ const good: Readonly<Record<ClientSettingName, readonly unknown[]>> = {
   fapi_profile: ['2.0'],
   require_dpop_nonce: [true, false],
   token_exchange_audiences: [['https://api.example'], ['urn:acme:invoices', 'https://api.example/x']],
+  backchannel_token_delivery_mode: ['poll'],
   authorization_details_types: [['payment'], ['payment', 'urn:acme:transfer']],
   jwks_uri: ['https://app.example/jwks.json', 'http://localhost:9/jwks'],
   token_endpoint_auth_signing_alg: ['ES256', 'RS256', 'PS256', 'EdDSA'],
@@ -69,6 +70,7 @@ const bad: Readonly<Record<ClientSettingName, readonly unknown[]>> = {
   ],
   fapi_profile: ['1.0 Final', '2', 2, true],
   require_dpop_nonce: ['true', 1],
+  backchannel_token_delivery_mode: ['ping', 'push', '', true, ['poll']],
   token_exchange_audiences: [
     [],
     'urn:acme:invoices',

@@ -109,6 +109,13 @@ function sampleOf(model: ArtifactModel, extra: AdapterPayload = {}): Sample {
       const userCode = randomBytes(6).toString('hex').toUpperCase();
       return { id, saved: { ...common, userCode }, found: common, secrets: [id, userCode], userCode };
     }
+    case 'BackchannelAuthenticationRequest': {
+      const [idToken, bindingMessage] = [randomBytes(32).toString('base64url'), 'Zonnebloem 4711'];
+      const params = { login_hint: idToken, id_token_hint: idToken, client_notification_token: idToken };
+      const saved = { ...common, params: { ...params, binding_message: bindingMessage } };
+      const found = { ...common, params: { binding_message: bindingMessage } };
+      return { id, saved, found, secrets: [id, idToken] };
+    }
     default:
       return { id, saved: common, found: common, secrets: [id] };
   }

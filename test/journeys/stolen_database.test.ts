@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as jose from 'jose';
 import * as client from 'openid-client';
-import { createClient, rotateClientSecret } from '#src/flows/manage_clients.ts';
+import { createClient, rotateClientSecret, updateClient } from '#src/flows/manage_clients.ts';
+import { configureTenant } from '#src/flows/manage_tenants.ts';
 import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
 import { createTestSealer, testMasterKey } from '#test/support/cluster.ts';
 import { discoverAs, signInWith } from '#test/support/relying_party.ts';
@@ -96,6 +97,26 @@ describe('a stolen copy of the database', () => {
     if (rotated.outcome !== 'rotated') throw new Error(rotated.reason);
     secrets.set(rotated.clientSecret, 'client_secret');
 
+    // Asked at another device: one answered and fetched, one that is still waiting.
+    await configureTenant(server.context, { id: acme.id, changes: [{ feature: 'ciba', on: true }] });
+    await updateClient(server.context, {
+      tenantId: acme.id,
+      clientId: clients.third.clientId,
+      changes: { settings: { backchannel_token_delivery_mode: 'poll' } },
+    });
+    const asking = { scope: 'openid', id_token_hint: structured.tokens.id_token ?? '' };
+    const ask = () => callEndpoint(acme.issuer, '/bc-authorize', { client: clients.third, form: asking });
+    let asked = await ask();
+    // The server hears of the change a moment later.
+    while (asked.status !== 200) asked = await ask();
+    await agent.submit(await agent.follow(`${acme.issuer}/approvals`), { decision: 'allow' });
+    const auth_req_id = String(asked.json['auth_req_id']);
+    const fetching = { grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id };
+    const given = await callEndpoint(acme.issuer, '/token', { client: clients.third, form: fetching });
+    expect(given.status).toBe(200);
+    const waiting = await ask();
+    for (const value of [auth_req_id, String(waiting.json['auth_req_id'])]) secrets.set(value, 'auth_req_id');
+
     // Signing out once in full, and once only as far as the question.
     const leaving = createUserAgent(server.origin);
     const last = await signInWith(web, { agent: leaving, person });
@@ -148,6 +169,7 @@ describe('a stolen copy of the database', () => {
     const kinds = new Set(secrets.values());
     for (const kind of [
       'access_token',
+      'auth_req_id',
       'authorization',
       'client_assertion',
       'client_secret',

@@ -8,6 +8,7 @@ import Provider from 'oidc-provider';
 import { artifactModels } from '#adapters/artifacts_adapter.ts';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
+import { configureTenant } from '#src/flows/manage_tenants.ts';
 import { openDatabase } from '#src/storage/database.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
@@ -42,6 +43,28 @@ async function configureClient({ clientId }: TestClient, settings: object): Prom
     'update clients set settings = $3 where tenant_id = $1 and client_id = $2',
     values,
   );
+}
+
+/** A client that asks people at another device. */
+async function registerHelpDesk(): Promise<TestClient> {
+  const { context } = installation.first;
+  await configureTenant(context, { id: acme.id, changes: [{ feature: 'ciba', on: true }] });
+  const made = await createClient(context, {
+    tenantId: acme.id,
+    client: {
+      name: 'Help desk',
+      type: 'web',
+      redirectUris: [callbackUri],
+      settings: { backchannel_token_delivery_mode: 'poll' },
+    },
+  });
+  if (made.outcome !== 'created') throw new Error(JSON.stringify(made.problems));
+  // Every server hears of a changed tenant a moment later.
+  for (const port of installation.ports) {
+    const probe = async () => (await callServer(port, `${acme.issuer}/bc-authorize`, { form: {} })).status;
+    while ((await probe()) === 404);
+  }
+  return { clientId: made.clientId, clientSecret: made.clientSecret ?? '' };
 }
 
 async function proofOfPossession(): Promise<string> {
@@ -116,6 +139,24 @@ const kinds: Readonly<Record<string, SingleUseKind>> = {
         client_assertion,
       };
       return async (port) => accepted(await callServer(port, tokenUrl(), { form }));
+    },
+  },
+  BackchannelAuthenticationRequest: {
+    async mint() {
+      const client = await registerHelpDesk();
+      const { person } = acme;
+      const [port = 0] = installation.ports;
+      const asked = { scope: 'openid', login_hint: person.email };
+      const request = await callServer(port, `${acme.issuer}/bc-authorize`, { client, form: asked });
+      const agent = createUserAgent(installation.first.origin);
+      const signIn = await agent.follow(`${acme.issuer}/approvals`);
+      const page = await agent.submit(signIn, { email: person.email, password: person.password });
+      await agent.submit(page, { decision: 'allow' });
+      const form = {
+        grant_type: 'urn:openid:params:grant-type:ciba',
+        auth_req_id: String(request.json['auth_req_id']),
+      };
+      return async (at) => accepted(await callServer(at, tokenUrl(), { client, form }));
     },
   },
   'DPoP proof': {

@@ -31,7 +31,9 @@ describe('C25: a form that was sent from elsewhere', () => {
   let globex: TestTenant;
 
   beforeAll(async () => {
-    server = await startTestServer();
+    server = await startTestServer({
+      change: (config) => ({ ...config, protocol: { ...config.protocol, ciba: true } }),
+    });
     [acme, globex] = [await createTestTenant(server, 'acme'), await createTestTenant(server, 'globex')];
   });
 

@@ -105,6 +105,7 @@ describe('the engine of a tenant with every switch on', () => {
   it('has these features and no other', () => {
     const enabled = Object.entries(configuration.features).filter(([, feature]) => feature.enabled);
     expect(enabled.map(([name]) => name).sort()).toEqual([
+      'ciba',
       'claimsParameter',
       'clientCredentials',
       'dPoP',
@@ -130,6 +131,7 @@ describe('the engine of a tenant with every switch on', () => {
       'client_credentials',
       'refresh_token',
       'urn:ietf:params:oauth:grant-type:token-exchange',
+      'urn:openid:params:grant-type:ciba',
     ]);
     expect([...configuration.responseTypes]).toEqual(['code']);
     expect([...configuration.clientAuthMethods]).toEqual([
@@ -224,6 +226,7 @@ describe('what a tenant says about itself', () => {
       'device',
       'device/auth',
       'backchannel',
+      'bc-authorize',
       'challenge',
       'session/end',
       'request',

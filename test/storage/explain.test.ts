@@ -64,6 +64,8 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   backchannel_logouts_claim: [`select * from backchannel_logouts_claim('${acme}', now(), 60, 5, 2, array['client-9'])`],
   grant_end: [`select grant_end('${acme}', ${hash('1-9')}, null)`],
   artifact_find_by_user_code: [`select * from artifact_find_by_user_code('${acme}', ${hash('user code 1-7')})`],
+  artifact_poll: [`select artifact_poll('${acme}', 'RefreshToken', ${hash('1-6')}, now(), 5)`],
+  backchannel_requests_pending: [`select * from backchannel_requests_pending('${acme}', '${person}', now(), 20)`],
   artifact_is_alive: [`select artifact_is_alive('${acme}', '${person}', 'client-7')`],
   artifacts_commit: [
     [{ do: 'insert', kind: 'AccessToken', id: 'aa', payload: {}, grant_id: 'bb', expires_at: '2040-01-01' }],

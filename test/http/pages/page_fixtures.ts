@@ -47,6 +47,22 @@ const consent: PageModels['consent'] = {
 
 const at = new Date('2026-11-23T13:04:05Z');
 
+const request: PageModels['approvals']['requests'][number] = {
+  id: 'abc',
+  action: '/t/linde/approvals/abc',
+  csrf: 'csrf-value',
+  applicationName: application.name,
+  bindingMessage: 'Zonnebloem 4711',
+  scopes: consent.scopes,
+  askedAt: at,
+  expiresAt: new Date(at.getTime() + 300_000),
+};
+const approvals: PageModels['approvals'] = {
+  address: '/t/linde/approvals',
+  account: consent.account,
+  requests: [request, { ...request, id: 'def', bindingMessage: undefined, scopes: [{ name: 'openid' }] }],
+};
+
 export const pageStates: readonly PageState[] = [
   state('sign_in at first', 'sign_in', signIn),
   state('sign_in with every link and a login hint', 'sign_in', { ...signIn, loginHint: 'ada@linde.example', links }),
@@ -85,6 +101,11 @@ export const pageStates: readonly PageState[] = [
     scopes: [{ name: 'openid' }, { name: 'phone' }, { name: 'address' }],
     redirectUri: 'com.example.planner:/callback',
   }),
+  state('approvals with nothing to answer', 'approvals', { ...approvals, requests: [] }),
+  state('approvals with two requests', 'approvals', approvals),
+  ...(['allowed', 'denied', 'gone'] as const).map((notice) =>
+    state(`approvals after one was ${notice}`, 'approvals', { ...approvals, requests: [], notice }),
+  ),
   state('expired', 'expired', { application }),
   state('expired with nowhere to go', 'expired', {}),
   state('logout', 'logout', { action: '/t/linde/logout/confirm', xsrf: 'xsrf-value', account: 'ada@linde.example' }),
