@@ -2,6 +2,7 @@
  * Somebody is asked at another device (OpenID Connect CIBA Core 1.0, poll mode): with a strict client library and a person at the hosted
  * page; and everything that must not work.
  */
+import * as jose from 'jose';
 import * as client from 'openid-client';
 import {
   POLL_INTERVAL_SECONDS,
@@ -514,6 +515,48 @@ describe('the page', () => {
     expect(english.body).toContain('Deny');
     expect(english.headers.get('content-security-policy')).toContain("default-src 'none'");
     expect(english.headers.get('cache-control')).toBe('no-store');
+  });
+});
+
+describe('a signed request', () => {
+  it('is taken where signed requests are on, and only as it was signed', async () => {
+    await configureTenant(server.context, { id: globex.id, changes: [{ feature: 'jar', on: true }] });
+    const { privateKey, publicKey } = await jose.generateKeyPair('ES256');
+    const created = await createClient(server.context, {
+      tenantId: globex.id,
+      client: {
+        name: 'Signs',
+        type: 'web',
+        redirectUris: [callbackUri],
+        jwks: { keys: [{ ...(await jose.exportJWK(publicKey)), alg: 'ES256', use: 'sig', kid: 'k' }] },
+        tokenEndpointAuthMethod: 'client_secret_basic',
+        settings: { backchannel_token_delivery_mode: 'poll' },
+      },
+    });
+    if (created.outcome !== 'created') throw new Error(JSON.stringify(created.problems));
+    const by = { clientId: created.clientId, clientSecret: created.clientSecret ?? '' };
+    const sign = (claims: Form, key = privateKey): Promise<string> =>
+      new jose.SignJWT({ scope: 'openid', login_hint: globex.person.email, ...claims })
+        .setProtectedHeader({ alg: 'ES256', kid: 'k' })
+        .setIssuer(by.clientId)
+        .setAudience(globex.issuer)
+        .setIssuedAt()
+        .setNotBefore('0s')
+        .setExpirationTime('1 minute')
+        .setJti(crypto.randomUUID())
+        .sign(key);
+    const send = (form: Form): Promise<EndpointAnswer> =>
+      callEndpoint(globex.issuer, '/bc-authorize', { client: by, form });
+    const statusOf = async (request: string): Promise<number> => (await send({ request })).status;
+    // The server hears of the switch a moment later.
+    while ((await send({ request: await sign({}) })).json['error'] === 'request_not_supported');
+    expect(await statusOf(await sign({ binding_message: 'Zonnebloem' }))).toBe(200);
+    expect(await statusOf(await sign({ binding_message: 'a\u202eb' }))).toBe(400);
+    expect(await statusOf(await sign({ claims: '{"id_token":{"email":null}}' }))).toBe(400);
+    expect(await statusOf(await sign({}, (await jose.generateKeyPair('ES256')).privateKey))).toBe(400);
+    // What stands beside it was signed by nobody.
+    const { json } = await send({ request: await sign({ scope: 'email' }), scope: 'openid' });
+    expect(json['error']).toBe('invalid_request');
   });
 });
 

@@ -8,8 +8,8 @@ import Provider from 'oidc-provider';
 import { artifactModels } from '#adapters/artifacts_adapter.ts';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
 import { openDatabase } from '#src/storage/database.ts';
+import { registerHelpDesk } from '#test/support/help_desk.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { authorizationRequest, authorize, createUserAgent, type EndpointAnswer } from '#test/support/user_agent.ts';
@@ -43,28 +43,6 @@ async function configureClient({ clientId }: TestClient, settings: object): Prom
     'update clients set settings = $3 where tenant_id = $1 and client_id = $2',
     values,
   );
-}
-
-/** A client that asks people at another device. */
-async function registerHelpDesk(): Promise<TestClient> {
-  const { context } = installation.first;
-  await configureTenant(context, { id: acme.id, changes: [{ feature: 'ciba', on: true }] });
-  const made = await createClient(context, {
-    tenantId: acme.id,
-    client: {
-      name: 'Help desk',
-      type: 'web',
-      redirectUris: [callbackUri],
-      settings: { backchannel_token_delivery_mode: 'poll' },
-    },
-  });
-  if (made.outcome !== 'created') throw new Error(JSON.stringify(made.problems));
-  // Every server hears of a changed tenant a moment later.
-  for (const port of installation.ports) {
-    const probe = async () => (await callServer(port, `${acme.issuer}/bc-authorize`, { form: {} })).status;
-    while ((await probe()) === 404);
-  }
-  return { clientId: made.clientId, clientSecret: made.clientSecret ?? '' };
 }
 
 async function proofOfPossession(): Promise<string> {
@@ -143,7 +121,7 @@ const kinds: Readonly<Record<string, SingleUseKind>> = {
   },
   BackchannelAuthenticationRequest: {
     async mint() {
-      const client = await registerHelpDesk();
+      const client = await registerHelpDesk(installation.first, acme, installation.ports);
       const { person } = acme;
       const [port = 0] = installation.ports;
       const asked = { scope: 'openid', login_hint: person.email };

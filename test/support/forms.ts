@@ -1,10 +1,9 @@
 /** Every form that Poort shows, by the view that draws it: how a person gets to see it, and what they would send. */
-import { createClient } from '#src/flows/manage_clients.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
 import { openInteraction } from './attack_surface.ts';
+import { registerHelpDesk } from './help_desk.ts';
 import type { TestServer } from './test_server.ts';
 import { callEndpoint, createUserAgent, type Page, type PageForm, readForm, type UserAgent } from './user_agent.ts';
-import { callbackUri, type TestClient, type TestTenant } from './world.ts';
+import type { TestClient, TestTenant } from './world.ts';
 
 export interface OpenedForm extends PageForm {
   readonly agent: UserAgent;
@@ -35,23 +34,9 @@ async function openConsent(server: TestServer, tenant: TestTenant, agent: UserAg
 }
 
 /** An application asks for the person by a channel of its own (CIBA), for which this switches the tenant on. */
-async function askAtAnotherDevice({ context }: TestServer, tenant: TestTenant): Promise<void> {
-  await configureTenant(context, { id: tenant.id, changes: [{ feature: 'ciba', on: true }] });
-  const created = await createClient(context, {
-    tenantId: tenant.id,
-    client: {
-      name: 'Help desk',
-      type: 'web',
-      redirectUris: [callbackUri],
-      settings: { backchannel_token_delivery_mode: 'poll' },
-    },
-  });
-  if (created.outcome !== 'created') throw new Error(JSON.stringify(created.problems));
-  const client = { clientId: created.clientId, clientSecret: created.clientSecret ?? '' };
+async function askAtAnotherDevice(server: TestServer, tenant: TestTenant): Promise<void> {
+  const client = await registerHelpDesk(server, tenant, [server.config.http.port]);
   const form = { scope: 'openid', login_hint: tenant.person.email };
-  const ask = () => fetch(`${tenant.issuer}/bc-authorize`, { method: 'POST' });
-  // The server hears of a changed tenant a moment later.
-  while ((await ask()).status === 404);
   const { status } = await callEndpoint(tenant.issuer, '/bc-authorize', { client, form });
   if (status !== 200) throw new Error(`the request was refused: ${status}`);
 }
