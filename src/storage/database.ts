@@ -104,9 +104,14 @@ export function openDatabase(options: DatabaseOptions): Database {
   const readers = new SharedConnections(appLogin, options.readConnections ?? 2, options.onFault);
   // As many as commits may be under way: none waits behind another's disk.
   const sharedWriters = new SharedConnections(appLogin, 2, options.onFault);
+  let closing = false;
   const writers = appLogin.createPool({ max: options.writeConnections ?? 10, idleTimeoutMillis: 30_000 });
   const platform = platformLogin.createPool({ max: 2, idleTimeoutMillis: 10_000 });
-  for (const pool of [writers, platform]) pool.on('error', options.onFault);
+  // A connection that is being put away may still hear that the database goes: nobody needs it any more.
+  const onIdleFault = (fault: unknown): void => {
+    if (!closing) options.onFault(fault);
+  };
+  for (const pool of [writers, platform]) pool.on('error', onIdleFault);
   const changes = new ChangesConnection(appLogin, options.onFault);
 
   const onWriter = <Result>(work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> =>
@@ -227,6 +232,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     roundTrips: () => roundTrips,
 
     async close() {
+      closing = true;
       await Promise.all([changes.close(), readers.close(), sharedWriters.close(), writers.end(), platform.end()]);
     },
   };
