@@ -31,8 +31,11 @@ interface Queue<Change> {
 }
 
 const maximumTogether = 64;
-/** One: what arrives meanwhile goes together. With two at a time the groups were half as large and cost more than the wait. */
-const maximumUnderway = 1;
+/**
+ * Two: while one waits for the disk, the next is made. With one, requests that sign their tokens moved in step and left the
+ * processor idle (refresh: 0.44 of the bare engine instead of 0.51); a third gained nothing. Client credentials do not mind.
+ */
+const maximumUnderway = 2;
 
 export function createGroupCommit<Change>(commitTogether: CommitTogether<Change>): GroupCommit<Change> {
   const queues = new WeakMap<TenantDatabase, Queue<Change>>();
