@@ -83,7 +83,9 @@ async function fillArtifacts({ superuserUrl }: BenchDatabase): Promise<void> {
             demo as (select id from tenants order by created_at limit 1)
        insert into artifacts (tenant_id, kind, id_hash, payload, account_id, client_id, grant_hash, session_uid, created_at, expires_at)
        select case when n % 100 = 0 then demo.id else others.ids[1 + n % 200] end,
-              (array['AccessToken', 'RefreshToken', 'Grant', 'AccessToken', 'ReplayDetection'])[1 + n % 5],
+              -- Expired ones of kinds that stay for a day: what is swept at once would be swept while we measure.
+              (case when living then array['AccessToken', 'RefreshToken', 'Grant', 'AccessToken', 'ReplayDetection']
+                    else array['RefreshToken', 'Grant', 'AuthorizationCode', 'Interaction', 'RefreshToken'] end)[1 + n % 5],
               sha256(convert_to(n::text || living::text, 'UTF8')),
               json_build_object('iat', 1700000000, 'filling', repeat('x', 500)),
               gen_random_uuid(), 'client-' || n % 1000, sha256(convert_to((n / 4)::text, 'UTF8')), 'uid-' || n || living,
@@ -108,7 +110,10 @@ async function fillTenants({ superuserUrl }: BenchDatabase): Promise<void> {
   say(`making ${tenants} tenants`);
   const sealer = createSealer([new Secret(masterKey)]);
   const pairs = await Promise.all(
-    (['ES256', 'RS256'] as const).map(async (alg) => ({ alg, pair: await generateSigningKeyPair(alg) })),
+    // The waiting ones too, or the job would make them while we measure.
+    (['ES256', 'RS256'] as const).flatMap((alg) =>
+      (['active', 'next'] as const).map(async (status) => ({ alg, status, pair: await generateSigningKeyPair(alg) })),
+    ),
   );
   const secretHash = createHash('sha256').update(clientSecret).digest();
   await withConnection(superuserUrl, async (connection) => {
@@ -124,9 +129,10 @@ async function fillTenants({ superuserUrl }: BenchDatabase): Promise<void> {
         [JSON.stringify(rows)],
       );
       await connection.query(
-        `insert into signing_keys (tenant_id, kid, alg, status, public_jwk, private_sealed, created_at)
-         select k.tenant_id, k.kid, k.alg, 'active', k.public_jwk, decode(k.sealed, 'base64'), now()
-           from json_to_recordset($1) as k (tenant_id uuid, kid text, alg text, public_jwk jsonb, sealed text)`,
+        `insert into signing_keys (tenant_id, kid, alg, status, public_jwk, private_sealed, created_at, activated_at)
+         select k.tenant_id, k.kid, k.alg, k.status, k.public_jwk, decode(k.sealed, 'base64'), now(),
+                case when k.status = 'active' then now() end
+           from json_to_recordset($1) as k (tenant_id uuid, kid text, alg text, status text, public_jwk jsonb, sealed text)`,
         [JSON.stringify(rows.flatMap(({ id }) => pairs.map((pair) => sealedKey(id, pair))))],
       );
       await connection.query(
@@ -150,9 +156,16 @@ async function fillTenants({ superuserUrl }: BenchDatabase): Promise<void> {
     await connection.query('vacuum analyze');
   });
 
-  function sealedKey(tenantId: string, { alg, pair }: { alg: string; pair: SigningKeyPair }) {
+  function sealedKey(tenantId: string, { alg, status, pair }: { alg: string; status: string; pair: SigningKeyPair }) {
     const sealed = sealer.seal(JSON.stringify(pair.privateJwk), signingKeyContext(tenantId, pair.kid));
-    return { tenant_id: tenantId, kid: pair.kid, alg, public_jwk: pair.publicJwk, sealed: sealed.toString('base64') };
+    return {
+      tenant_id: tenantId,
+      kid: pair.kid,
+      alg,
+      status,
+      public_jwk: pair.publicJwk,
+      sealed: sealed.toString('base64'),
+    };
   }
 }
 
