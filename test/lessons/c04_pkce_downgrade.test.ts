@@ -3,7 +3,9 @@
  * for no type of client, by no way of asking; and a code with one is worth nothing without its verifier.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import * as jose from 'jose';
 import { CLIENT_TYPES, presetFor } from '#src/domain/client.ts';
+import { registerAs, switchOn } from '#test/support/protocol.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import {
@@ -212,6 +214,15 @@ describe('C4: PKCE', () => {
       expect(answer.json['access_token']).toBeUndefined();
     });
 
+    it('leaves a code to its owner when somebody guesses at the verifier', async () => {
+      const client = acme.clients[type];
+      const redirectUri = redirectUriOf(type);
+      const { code, verifier } = await authorize(agent, { tenant: acme, client, extra: { redirect_uri: redirectUri } });
+      for (const guess of [undefined, '', `${verifier}a`, randomBytes(32).toString('base64url')])
+        expect((await redeem(client, { code, redirectUri, verifier: guess })).status).toBe(400);
+      expect((await redeem(client, { code, redirectUri, verifier })).status).toBe(200);
+    });
+
     it('ties each code to its own verifier: two sign-ins of one person cannot be crossed', async () => {
       const client = acme.clients[type];
       const redirectUri = redirectUriOf(type);
@@ -220,6 +231,31 @@ describe('C4: PKCE', () => {
       const crossed = await redeem(client, { code: injected.code, redirectUri, verifier: mine.verifier });
       expect(crossed).toMatchObject({ status: 400, json: { error: 'invalid_grant' } });
     });
+  });
+
+  it('is asked of a signed request in what was signed: a challenge beside it does not count', async () => {
+    await switchOn(server, acme, 'jar');
+    const key = await jose.generateKeyPair('ES256', { extractable: true });
+    const client = await registerAs(server, acme, {
+      name: 'Signing',
+      type: 'web',
+      redirectUris: [callbackUri],
+      jwks: { keys: [await jose.exportJWK(key.publicKey)] },
+    });
+    const signed = await new jose.SignJWT({
+      response_type: 'code',
+      client_id: client.clientId,
+      redirect_uri: callbackUri,
+      scope: 'openid',
+    })
+      .setProtectedHeader({ alg: 'ES256' })
+      .setIssuer(client.clientId)
+      .setAudience(acme.issuer)
+      .setExpirationTime('1m')
+      .sign(key.privateKey);
+    const { searchParams } = new URL(authorizationRequest(acme, client, { request: signed }).url);
+    const page = await createUserAgent(server.origin).follow(`${acme.issuer}/authorize?${searchParams}`);
+    expect(new URL(page.url).searchParams.get('error')).toBe('invalid_request');
   });
 
   it('is part of every code there is, and a verifier for a code without a challenge is refused', async () => {
