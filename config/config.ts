@@ -7,6 +7,7 @@
 import { isIP } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PEOPLE_SETTINGS, type PeopleSettingName, type PeopleSettings } from '#src/domain/people_settings.ts';
 import { PROTOCOL_FEATURES, type ProtocolFeature, type ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import { Secret } from '#src/foundation/secret.ts';
 import { type DevelopmentSecrets, ensureDevelopmentSecrets, readDevelopmentSecrets } from './development_secrets.ts';
@@ -98,6 +99,8 @@ export interface Config {
   };
   /** What is on unless a tenant says otherwise. */
   readonly protocol: ProtocolFeatures;
+  /** What holds for the people of a tenant that says nothing else. */
+  readonly people: PeopleSettings;
   readonly signIn: {
     readonly windowSeconds: number;
     readonly maximumPerIdentifierAndAddress: number;
@@ -316,6 +319,8 @@ function build(
       cookieEpochSeconds: values['keys.cookie_epoch_seconds'],
     },
     protocol: ofEveryFeature((feature) => values[`protocol.${feature}`]),
+    // Each value was parsed by the schema of its own name.
+    people: Object.fromEntries(PEOPLE_SETTINGS.map((name) => [name, values[name]])) as PeopleSettings,
     signIn: {
       windowSeconds: values['sign_in.window_seconds'],
       maximumPerIdentifierAndAddress: values['sign_in.maximum_per_identifier_and_address'],
@@ -546,6 +551,7 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'protocol.fapi2': onOff(protocol.fapi2),
     'protocol.dynamic_registration': onOff(protocol.dynamic_registration),
     'protocol.token_exchange': onOff(protocol.token_exchange),
+    ...shownPeople(config.people),
     'sign_in.window_seconds': String(signIn.windowSeconds),
     'sign_in.maximum_per_identifier_and_address': String(signIn.maximumPerIdentifierAndAddress),
     'sign_in.maximum_per_identifier': String(signIn.maximumPerIdentifier),
@@ -559,6 +565,15 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'password_hashing.queue_length': String(passwordHashing.queueLength),
     'password_hashing.concurrency': passwordHashing.concurrency?.toString(),
   };
+}
+
+function shownPeople(people: PeopleSettings): Readonly<Record<PeopleSettingName, string | undefined>> {
+  const shown = ([name, value]: [string, unknown]) => {
+    if (typeof value === 'boolean') return [name, onOff(value)];
+    const text = Array.isArray(value) ? value.join(', ') : String(value);
+    return [name, text === '' ? undefined : text];
+  };
+  return Object.fromEntries(Object.entries(people).map(shown));
 }
 
 function onOff(value: boolean): string {

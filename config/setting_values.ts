@@ -68,6 +68,14 @@ export const onOrOff = valueSchema<boolean>((raw) => {
   return { refused: `${quoted(raw)} is neither on nor off` };
 });
 
+/** What a rule of the domain reads, said to be `expected` when it reads nothing. */
+export function parsedBy<Value>(parse: (raw: unknown) => Value | undefined, expected: string): z.ZodType<Value> {
+  return valueSchema((raw) => {
+    const value = parse(raw);
+    return value === undefined ? { refused: `${quoted(raw)} is not ${expected}` } : { value };
+  });
+}
+
 /** One word out of a fixed list. */
 export function oneOf<const Word extends string>(words: readonly Word[]): z.ZodType<Word> {
   return valueSchema((raw) => {

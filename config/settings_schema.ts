@@ -5,6 +5,12 @@
  */
 
 import type { z } from 'zod';
+import {
+  PEOPLE_SETTINGS,
+  type PeopleSettingName,
+  type PeopleSettings,
+  peopleSettingKinds,
+} from '#src/domain/people_settings.ts';
 import { MAXIMUM_GRACE_SECONDS } from '#src/domain/rotation.ts';
 import type { SettingsFault } from './faults.ts';
 import {
@@ -18,6 +24,7 @@ import {
   networks,
   oneOf,
   onOrOff,
+  parsedBy,
   port,
   secretUrl,
   text,
@@ -62,6 +69,19 @@ const count = (minimum: number, maximum: number) => ({
 });
 
 const protocolSwitch = { value: onOrOff, expected: 'on or off' };
+
+/** What a tenant may also say for itself: parsed by the same rules wherever it is written. */
+function peopleSettings(): {
+  readonly [Name in PeopleSettingName]: { readonly value: z.ZodType<PeopleSettings[Name]>; readonly expected: string };
+} {
+  // One entry for each name, with the schema of its own kind: what `fromEntries` cannot tell.
+  return Object.fromEntries(
+    PEOPLE_SETTINGS.map((name) => {
+      const { parse, expected } = peopleSettingKinds[name];
+      return [name, { value: parsedBy<unknown>(parse, expected), expected }];
+    }),
+  ) as ReturnType<typeof peopleSettings>;
+}
 
 /** Every setting, by its name in YAML. */
 export const settingDefinitions = {
@@ -243,6 +263,8 @@ export const settingDefinitions = {
   'protocol.fapi2': protocolSwitch,
   'protocol.dynamic_registration': protocolSwitch,
   'protocol.token_exchange': protocolSwitch,
+
+  ...peopleSettings(),
 
   'sign_in.window_seconds': seconds(1, dayInSeconds),
   'sign_in.maximum_per_identifier_and_address': count(1, 1_000_000),

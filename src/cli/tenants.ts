@@ -1,5 +1,6 @@
 /** `poort tenant …`: makes, lists, configures, suspends and resumes tenants. */
 import type { Command } from 'commander';
+import { PEOPLE_SETTINGS, peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { PROTOCOL_FEATURES, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
 import {
@@ -76,14 +77,16 @@ export function addTenantCommands(program: Command, runner: Runner): void {
 
 function readSetting(text: string): TenantSettingChange {
   const parsed = parseTenantSetting(text);
-  if (parsed.outcome === 'invalid') throw new WrongUsage(`--set ${text}: ${settingRefusals[parsed.reason]}`);
-  return parsed.change;
+  if (parsed.outcome === 'valid') return parsed.change;
+  const reason = parsed.reason === 'value' ? `set it to ${parsed.expected}` : settingRefusals[parsed.reason];
+  throw new WrongUsage(`--set ${text}: ${reason}`);
 }
 
-const settingRefusals: Readonly<Record<Extract<ParsedTenantSetting, { outcome: 'invalid' }>['reason'], string>> = {
+type SettingRefusal = Exclude<Extract<ParsedTenantSetting, { outcome: 'invalid' }>['reason'], 'value'>;
+
+const settingRefusals: Readonly<Record<SettingRefusal, string>> = {
   syntax: 'a setting is written name=value',
-  unknown_setting: `a tenant can set ${PROTOCOL_FEATURES.map((feature) => `protocol.${feature}`).join(', ')}`,
-  not_on_or_off: 'its value is on, off or default',
+  unknown_setting: `a tenant can set ${[...PROTOCOL_FEATURES.map((feature) => `protocol.${feature}`), ...PEOPLE_SETTINGS].join(', ')}`,
 };
 
 async function configure(
@@ -132,6 +135,7 @@ async function change(
 }
 
 function presentTenant({ config }: Pick<Session, 'config'>, tenant: TenantRow) {
+  const own = readTenantSettings(tenant.settings);
   return {
     id: tenant.id,
     slug: tenant.slug,
@@ -140,7 +144,8 @@ function presentTenant({ config }: Pick<Session, 'config'>, tenant: TenantRow) {
     issuer: issuerOf(tenant, config.http.publicUrl),
     domain: tenant.domain,
     locale: tenant.locale,
-    protocol: protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol),
+    protocol: protocolFeaturesOf(config.protocol, own.protocol),
+    people: peopleSettingsOf(config.people, own.people),
     created_at: tenant.created_at.toISOString(),
   };
 }
@@ -153,6 +158,8 @@ function describeTenant(title: string, tenant: ReturnType<typeof presentTenant>)
     discovery: `${tenant.issuer}/.well-known/openid-configuration`,
     domain: tenant.domain ?? undefined,
     protocol: PROTOCOL_FEATURES.filter((feature) => tenant.protocol[feature]).join(' '),
+    registration: tenant.people['people.registration'],
+    'second factor': tenant.people['second_factor.policy'],
     created: tenant.created_at,
     id: tenant.id,
   });

@@ -15,6 +15,19 @@
  * - address (100): one machine trying one password on many accounts. High enough for a school behind one address.
  */
 
+/** What somebody may try, and be stopped from trying too often. `proof`: a code that was mailed. */
+export type AttemptKind =
+  | 'password'
+  | 'code'
+  | 'backup_code'
+  | 'email_code'
+  | 'passkey'
+  | 'proof'
+  | 'reset'
+  | 'registration'
+  | 'invitation'
+  | 'user_code';
+
 /** Failed attempts within the window, the present one included. */
 export interface SignInCounts {
   readonly identifierAndAddress: number;
@@ -75,19 +88,21 @@ export interface SignInThrottleKeys {
  * The three keys of an attempt. The kind is in front and a line feed between the parts, which neither part can contain,
  * so no identifier can be chosen to fall into another's counter.
  *
+ * @param kind What is tried: each has counters of its own, so that wrong codes do not lock a password out, nor the other way.
  * @param identifierCanonical From `canonicalIdentifier` or `parseEmailAddress`; also for people who do not exist.
  * @param address The caller's IP address, from the connection or a trusted proxy.
  */
 export function throttleKeys(input: {
+  readonly kind: AttemptKind;
   readonly identifierCanonical: string;
   readonly address: string | undefined;
 }): SignInThrottleKeys {
   const identifier = input.identifierCanonical.replaceAll('\n', ' ');
   const address = canonicalAddress(input.address);
   return {
-    identifierAndAddress: `identifier_address\n${identifier}\n${address}`,
-    identifier: `identifier\n${identifier}`,
-    address: `address\n${address}`,
+    identifierAndAddress: `${input.kind}\nidentifier_address\n${identifier}\n${address}`,
+    identifier: `${input.kind}\nidentifier\n${identifier}`,
+    address: `${input.kind}\naddress\n${address}`,
   };
 }
 

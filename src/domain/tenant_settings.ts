@@ -3,49 +3,73 @@
  * hold. It does not own the defaults (config/default.yaml) or what a setting does.
  */
 
+import {
+  isPeopleSetting,
+  PEOPLE_SETTINGS,
+  type PeopleSettingName,
+  type PeopleSettings,
+  peopleSettingKinds,
+} from './people_settings.ts';
 import { isProtocolFeature, type ProtocolFeature } from './protocol_features.ts';
 
 /** Only what the tenant said itself. */
 export interface TenantSettings {
   readonly protocol: Readonly<Partial<Record<ProtocolFeature, boolean>>>;
+  readonly people: Partial<PeopleSettings>;
 }
+
+/** As in config/default.yaml. */
+export type TenantSettingName = `protocol.${ProtocolFeature}` | PeopleSettingName;
+
+export type TenantSettingValue = boolean | number | string | readonly string[];
 
 /** One wish: `undefined` takes the tenant's own word back, so that the installation's holds again. */
 export interface TenantSettingChange {
-  readonly feature: ProtocolFeature;
-  readonly on: boolean | undefined;
+  readonly name: TenantSettingName;
+  readonly value: TenantSettingValue | undefined;
 }
 
 /** A wish as people write it, or why it cannot be had. Stable words. */
 export type ParsedTenantSetting =
   | { readonly outcome: 'valid'; readonly change: TenantSettingChange }
-  | { readonly outcome: 'invalid'; readonly reason: 'syntax' | 'unknown_setting' | 'not_on_or_off' };
+  | { readonly outcome: 'invalid'; readonly reason: 'syntax' | 'unknown_setting' }
+  /** `expected` completes "Set it to …". */
+  | { readonly outcome: 'invalid'; readonly reason: 'value'; readonly expected: string };
 
 /**
- * Reads what is stored. A key that this version does not know is left out: a newer version wrote it, and an older process
- * that still serves must not stop for it.
+ * Reads what is stored. What this version does not know or cannot read is left out: a newer version wrote it, and an older
+ * process that still serves must not stop for it.
  */
 export function readTenantSettings(stored: unknown): TenantSettings {
-  const protocol = isRecord(stored) && isRecord(stored['protocol']) ? stored['protocol'] : {};
-  const known = Object.entries(protocol).filter(
-    (entry): entry is [ProtocolFeature, boolean] => isProtocolFeature(entry[0]) && typeof entry[1] === 'boolean',
+  const known = Object.entries(isRecord(stored) ? stored : {}).flatMap(([group, values]) =>
+    Object.entries(isRecord(values) ? values : {}).flatMap(([key, value]) => {
+      const name = `${group}.${key}`;
+      const read = isTenantSetting(name) ? kindOf(name).parse(value) : undefined;
+      return read === undefined ? [] : [[name, read] as const];
+    }),
   );
-  return { protocol: Object.fromEntries(known) };
+  return settingsFrom(new Map(known));
 }
 
-/** Parses `protocol.jarm=on`: the name as in config/default.yaml, and `on`, `off` or `default`. */
+/** The other way around: every group that this version knows, also one in which the tenant says nothing any more. */
+export function storedTenantSettings(settings: TenantSettings): Readonly<Record<string, object>> {
+  const groups = [...new Set(['protocol.', ...PEOPLE_SETTINGS].map((name) => name.slice(0, name.indexOf('.'))))];
+  const values = valuesOf(settings);
+  const valuesIn = (group: string) =>
+    values.flatMap(([name, value]) => (name.startsWith(`${group}.`) ? [[name.slice(group.length + 1), value]] : []));
+  return Object.fromEntries(groups.map((group) => [group, Object.fromEntries(valuesIn(group))]));
+}
+
+/** Parses `protocol.jarm=on`: the name as in config/default.yaml, and its value or `default`. */
 export function parseTenantSetting(text: string): ParsedTenantSetting {
-  const [, name, value] = /^([a-z0-9_.]+)=(.*)$/.exec(text) ?? [];
-  if (name === undefined || value === undefined) return { outcome: 'invalid', reason: 'syntax' };
-  const feature = name.startsWith('protocol.') ? name.slice('protocol.'.length) : '';
-  if (!isProtocolFeature(feature)) return { outcome: 'invalid', reason: 'unknown_setting' };
-  const on = new Map([
-    ['on', true],
-    ['off', false],
-    ['default', undefined],
-  ]);
-  if (!on.has(value)) return { outcome: 'invalid', reason: 'not_on_or_off' };
-  return { outcome: 'valid', change: { feature, on: on.get(value) } };
+  const [, name, written] = /^([a-z0-9_.]+)=(.*)$/.exec(text) ?? [];
+  if (name === undefined || written === undefined) return { outcome: 'invalid', reason: 'syntax' };
+  if (!isTenantSetting(name)) return { outcome: 'invalid', reason: 'unknown_setting' };
+  if (written === 'default') return { outcome: 'valid', change: { name, value: undefined } };
+  const { parse, expected } = kindOf(name);
+  const value = parse(written);
+  if (value === undefined) return { outcome: 'invalid', reason: 'value', expected: `${expected}, or default` };
+  return { outcome: 'valid', change: { name, value } };
 }
 
 /** The settings after these changes, the last word on each setting deciding. */
@@ -53,12 +77,60 @@ export function changeTenantSettings(
   settings: TenantSettings,
   changes: readonly TenantSettingChange[],
 ): TenantSettings {
-  const protocol = new Map(Object.entries(settings.protocol));
-  for (const { feature, on } of changes) {
-    if (on === undefined) protocol.delete(feature);
-    else protocol.set(feature, on);
+  const values = new Map(valuesOf(settings));
+  for (const { name, value } of changes) {
+    if (value === undefined) values.delete(name);
+    else values.set(name, value);
   }
-  return { protocol: Object.fromEntries(protocol) };
+  return settingsFrom(values);
+}
+
+/** The settings on which the two differ, with what the second says; `undefined` where it says nothing. */
+export function changedTenantSettings(
+  before: TenantSettings,
+  after: TenantSettings,
+): readonly (readonly [TenantSettingName, TenantSettingValue | undefined])[] {
+  const [old, fresh] = [new Map(valuesOf(before)), new Map(valuesOf(after))];
+  const names = [...new Set([...old.keys(), ...fresh.keys()])];
+  return names
+    .filter((name) => JSON.stringify(old.get(name)) !== JSON.stringify(fresh.get(name)))
+    .map((name) => [name, fresh.get(name)]);
+}
+
+function valuesOf({ protocol, people }: TenantSettings): readonly (readonly [TenantSettingName, TenantSettingValue])[] {
+  const switches = Object.entries(protocol).map(([feature, on]) => [`protocol.${feature}`, on] as const);
+  // Both are records by their own names; `Object.entries` only knows strings.
+  return [...switches, ...Object.entries(people)] as (readonly [TenantSettingName, TenantSettingValue])[];
+}
+
+function settingsFrom(values: ReadonlyMap<string, unknown>): TenantSettings {
+  const of = (wanted: (name: string) => boolean): [string, unknown][] => [...values].filter(([name]) => wanted(name));
+  // Each value was parsed by the kind that its name has.
+  return {
+    protocol: Object.fromEntries(
+      of((name) => name.startsWith(protocolGroup)).map(([name, on]) => [name.slice(protocolGroup.length), on]),
+    ) as TenantSettings['protocol'],
+    people: Object.fromEntries(of(isPeopleSetting)) as TenantSettings['people'],
+  };
+}
+
+const protocolGroup = 'protocol.';
+
+function isTenantSetting(name: string): name is TenantSettingName {
+  return (
+    isPeopleSetting(name) || (name.startsWith(protocolGroup) && isProtocolFeature(name.slice(protocolGroup.length)))
+  );
+}
+
+interface Kind {
+  readonly parse: (written: unknown) => TenantSettingValue | undefined;
+  readonly expected: string;
+}
+
+const protocolSwitch: Kind = peopleSettingKinds['people.usernames'];
+
+function kindOf(name: TenantSettingName): Kind {
+  return isPeopleSetting(name) ? peopleSettingKinds[name] : protocolSwitch;
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

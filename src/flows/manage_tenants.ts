@@ -1,9 +1,14 @@
 /** Making, suspending and resuming tenants. A tenant comes into being whole: with its keys, its built-in roles and its event. */
-import { PROTOCOL_FEATURES } from '#src/domain/protocol_features.ts';
 import { BUILT_IN_ROLES } from '#src/domain/role.ts';
 import { DEFAULT_SIGNING_ALGORITHMS } from '#src/domain/signing_key.ts';
 import { parseTenantName, parseTenantSlug, type TenantId, tenantId } from '#src/domain/tenant.ts';
-import { changeTenantSettings, readTenantSettings, type TenantSettingChange } from '#src/domain/tenant_settings.ts';
+import {
+  changedTenantSettings,
+  changeTenantSettings,
+  readTenantSettings,
+  storedTenantSettings,
+  type TenantSettingChange,
+} from '#src/domain/tenant_settings.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { insertRole } from '#src/storage/tables/roles.ts';
@@ -103,17 +108,15 @@ export async function configureTenant(
   return tenant.transaction(async (transaction) => {
     const before = readTenantSettings(await lockTenantSettings(transaction, input.id));
     const settings = changeTenantSettings(before, input.changes);
-    const changed = PROTOCOL_FEATURES.filter((feature) => before.protocol[feature] !== settings.protocol[feature]);
+    const changed = changedTenantSettings(before, settings);
     if (changed.length === 0) return { outcome: 'unchanged' };
-    await updateTenantSettings(transaction, { id: input.id, settings, now });
+    await updateTenantSettings(transaction, { id: input.id, settings: storedTenantSettings(settings), now });
     const event = {
       type: 'tenant.configured',
       outcome: 'success',
       actor: context.actor,
       target: { type: 'tenant', id: input.id },
-      data: Object.fromEntries(
-        changed.map((feature) => [`protocol.${feature}`, settings.protocol[feature] ?? 'default']),
-      ),
+      data: Object.fromEntries(changed.map(([name, value]) => [name, value ?? 'default'])),
     } as const;
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
     return { outcome: 'changed' };

@@ -5,11 +5,10 @@
  */
 import { canonicalIdentifier } from '#src/domain/email_address.ts';
 import type { NewEvent } from '#src/domain/event.ts';
-import { judgeSignInAttempt, type SignInThrottleSettings, throttleKeys } from '#src/domain/sign_in_throttle.ts';
+import type { SignInThrottleSettings } from '#src/domain/sign_in_throttle.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { UserId } from '#src/domain/user.ts';
 import type { Clock } from '#src/foundation/clock.ts';
-import { sha256 } from '#src/foundation/identifiers.ts';
 import { type PasswordHasher, PasswordHashingBusy } from '#src/foundation/password_hashing.ts';
 import type { Database, TenantDatabase } from '#src/storage/database.ts';
 import { appendEvent, type Origin, recordEvent } from '#src/storage/event_log.ts';
@@ -19,7 +18,7 @@ import {
   type SignInCandidateRow,
   touchLastSignIn,
 } from '#src/storage/tables/people.ts';
-import { countSignInAttempt, forgiveSignInAttempts } from '#src/storage/tables/sign_in_attempts.ts';
+import { countAttempt, forgiveAttempt } from './attempts.ts';
 
 export type SignInOutcome =
   | { readonly outcome: 'signed_in'; readonly userId: UserId; readonly amr: readonly string[] }
@@ -48,13 +47,10 @@ export async function signIn(services: SignInServices, request: SignInRequest): 
   const { database, passwords, clock, settings } = services;
   const tenant = database.tenant(request.tenantId);
   const identifier = canonicalIdentifier(request.email);
-  const keys = throttleKeys({ identifierCanonical: identifier, address: request.origin.ip });
-  const hashes = [keys.identifierAndAddress, keys.identifier, keys.address].map(sha256);
-
+  const attempts = { database, settings };
+  const attempt = { tenantId: request.tenantId, kind: 'password', identifier, address: request.origin.ip } as const;
   const now = clock();
-  const { windowSeconds, maximumPerIdentifierAndAddress: firstMaximum } = settings;
-  const counts = await countSignInAttempt(tenant, { keys: hashes, windowSeconds, firstMaximum, now });
-  const decision = judge(counts, settings, now);
+  const decision = await countAttempt(attempts, { ...attempt, now });
   if (decision.outcome === 'throttled') {
     // Told once per window: a flood must not become a flood of rows.
     if (decision.firstInWindow)
@@ -76,39 +72,12 @@ export async function signIn(services: SignInServices, request: SignInRequest): 
     }
     const newHash = outdated ? await passwords.hash(request.password) : undefined;
     await succeed(tenant, { request, userId: candidate.id, now: clock(), from: usableHash, to: newHash });
-    await forgiveSignInAttempts(tenant, { cleared: hashes[0] ?? Buffer.alloc(0), returned: hashes.slice(1) });
+    await forgiveAttempt(attempts, attempt);
     return { outcome: 'signed_in', userId: candidate.id, amr: ['pwd'] };
   } catch (fault) {
     if (fault instanceof PasswordHashingBusy) return { outcome: 'busy', retryAfterSeconds: fault.retryAfterSeconds };
     throw fault;
   }
-}
-
-type Judged =
-  | { readonly outcome: 'allowed' }
-  | { readonly outcome: 'throttled'; readonly retryAfterSeconds: number; readonly firstInWindow: boolean };
-
-function judge(
-  counts: Awaited<ReturnType<typeof countSignInAttempt>>,
-  settings: SignInThrottleSettings,
-  now: Date,
-): Judged {
-  const attempts = (index: number): number => counts[index]?.attempts ?? Number.NaN;
-  const remaining = (index: number): number => {
-    const startedAt = counts[index]?.windowStartedAt.getTime() ?? now.getTime();
-    return settings.windowSeconds - (now.getTime() - startedAt) / 1000;
-  };
-  const decision = judgeSignInAttempt(
-    { identifierAndAddress: attempts(0), identifier: attempts(1), address: attempts(2) },
-    settings,
-    { identifierAndAddress: remaining(0), identifier: remaining(1), address: remaining(2) },
-  );
-  if (decision.outcome === 'allowed') return decision;
-  const firstInWindow =
-    attempts(0) === settings.maximumPerIdentifierAndAddress + 1 ||
-    attempts(1) === settings.maximumPerIdentifier + 1 ||
-    attempts(2) === settings.maximumPerAddress + 1;
-  return { outcome: 'throttled', retryAfterSeconds: decision.retryAfterSeconds, firstInWindow };
 }
 
 interface Success {

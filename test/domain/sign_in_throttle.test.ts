@@ -119,8 +119,10 @@ describe('the address a caller is counted under', () => {
 
 describe('the keys of an attempt', () => {
   it('are the same for every spelling of the same caller', () => {
-    const keys = throttleKeys({ identifierCanonical: 'ada@example.com', address: '192.0.2.1' });
-    expect(throttleKeys({ identifierCanonical: 'ada@example.com', address: '::ffff:c000:201' })).toEqual(keys);
+    const keys = throttleKeys({ kind: 'password', identifierCanonical: 'ada@example.com', address: '192.0.2.1' });
+    expect(
+      throttleKeys({ kind: 'password', identifierCanonical: 'ada@example.com', address: '::ffff:c000:201' }),
+    ).toEqual(keys);
   });
 
   it('are three, and none can be written as another', () => {
@@ -130,7 +132,7 @@ describe('the keys of an attempt', () => {
     const single = new Set<string>();
     for (const identifierCanonical of identifiers) {
       for (const address of addresses) {
-        const keys = throttleKeys({ identifierCanonical, address });
+        const keys = throttleKeys({ kind: 'password', identifierCanonical, address });
         pairs.add(keys.identifierAndAddress);
         single.add(keys.identifier).add(keys.address);
       }

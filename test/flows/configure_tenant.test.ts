@@ -29,7 +29,7 @@ async function until(tenant: TestTenant, expected: boolean): Promise<void> {
 describe('a tenant that switches an extension on', () => {
   it('has it at once, and nobody else has', async () => {
     expect(await responseModesOf(acme)).not.toContain('jwt');
-    const changes = [{ feature: 'jarm', on: true }] as const;
+    const changes = [{ name: 'protocol.jarm', value: true }] as const;
     expect(await configureTenant(server.context, { id: acme.id, changes })).toEqual({ outcome: 'changed' });
     await until(acme, true);
     expect(await responseModesOf(globex)).not.toContain('jwt');
@@ -40,7 +40,7 @@ describe('a tenant that switches an extension on', () => {
   });
 
   it('goes back to what the installation says', async () => {
-    const changes = [{ feature: 'jarm', on: undefined }] as const;
+    const changes = [{ name: 'protocol.jarm', value: undefined }] as const;
     expect(await configureTenant(server.context, { id: acme.id, changes })).toEqual({ outcome: 'changed' });
     await until(acme, false);
   });

@@ -38,7 +38,7 @@ beforeAll(async () => {
       outcome: 'added',
     });
   }
-  await configureTenant(server.context, { id: acme.id, changes: [{ feature: 'rar', on: true }] });
+  await configureTenant(server.context, { id: acme.id, changes: [{ name: 'protocol.rar', value: true }] });
   const protocol = { ...server.config.protocol, rar: true };
   for (const { clientId } of [acme.clients.web, acme.clients.third]) {
     const changes = { settings: { authorization_details_types: ['payment', 'archive_payment'] } };

@@ -44,7 +44,7 @@ beforeAll(async () => {
   acme = await createTestTenant(server, 'acme');
   globex = await createTestTenant(server, 'globex');
   for (const { id } of [acme, globex]) {
-    const changes = [{ feature: 'ciba', on: true } as const];
+    const changes = [{ name: 'protocol.ciba', value: true } as const];
     expect(await configureTenant(server.context, { id, changes })).toEqual({ outcome: 'changed' });
   }
   await eventuallyOn(acme);
@@ -520,7 +520,7 @@ describe('the page', () => {
 
 describe('a signed request', () => {
   it('is taken where signed requests are on, and only as it was signed', async () => {
-    await configureTenant(server.context, { id: globex.id, changes: [{ feature: 'jar', on: true }] });
+    await configureTenant(server.context, { id: globex.id, changes: [{ name: 'protocol.jar', value: true }] });
     const { privateKey, publicKey } = await jose.generateKeyPair('ES256');
     const created = await createClient(server.context, {
       tenantId: globex.id,

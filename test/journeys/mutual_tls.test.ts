@@ -194,7 +194,7 @@ describe('where mutual TLS is switched off', () => {
       callEndpoint(globex.issuer, '/token', { client: registered, form, headers: showing(importerCertificate) });
     expect(await ask()).toMatchObject({ status: 200 });
 
-    await configureTenant(server.context, { id: globex.id, changes: [{ feature: 'mtls', on: undefined }] });
+    await configureTenant(server.context, { id: globex.id, changes: [{ name: 'protocol.mtls', value: undefined }] });
     let answer = await ask();
     while (answer.status === 200) answer = await ask();
     expect(answer).toMatchObject(refused);

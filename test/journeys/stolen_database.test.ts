@@ -98,7 +98,7 @@ describe('a stolen copy of the database', () => {
     secrets.set(rotated.clientSecret, 'client_secret');
 
     // Asked at another device: one answered and fetched, one that is still waiting.
-    await configureTenant(server.context, { id: acme.id, changes: [{ feature: 'ciba', on: true }] });
+    await configureTenant(server.context, { id: acme.id, changes: [{ name: 'protocol.ciba', value: true }] });
     await updateClient(server.context, {
       tenantId: acme.id,
       clientId: clients.third.clientId,

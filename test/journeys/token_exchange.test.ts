@@ -372,7 +372,7 @@ describe('a token exchange is refused', () => {
     const { accessToken } = await signIn();
     const before = await tokenOf(exchange(readings, accessToken));
     const set = (on: boolean | undefined) =>
-      configureTenant(server.context, { id: acme.id, changes: [{ feature: 'token_exchange', on }] });
+      configureTenant(server.context, { id: acme.id, changes: [{ name: 'protocol.token_exchange', value: on }] });
     const offers = async (): Promise<boolean> => {
       const metadata = await (await fetch(`${acme.issuer}/.well-known/openid-configuration`)).json();
       return (metadata as { grant_types_supported: string[] }).grant_types_supported.includes(grantType);

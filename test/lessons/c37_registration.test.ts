@@ -28,7 +28,7 @@ beforeAll(async () => {
   globex = await createTestTenant(server, 'globex');
   closed = await createTestTenant(server, 'closed');
   for (const { id, issuer } of [acme, globex]) {
-    await configureTenant(server.context, { id, changes: [{ feature: 'dynamic_registration', on: true }] });
+    await configureTenant(server.context, { id, changes: [{ name: 'protocol.dynamic_registration', value: true }] });
     while (!('registration_endpoint' in (await metadataOf(issuer)))) await new Promise(setImmediate);
   }
 }, 30_000);

@@ -97,7 +97,7 @@ describe('the engine of a tenant with every switch on', () => {
 
   beforeAll(async () => {
     const globex = await createTestTenant(server, 'globex');
-    const changes = PROTOCOL_FEATURES.map((feature) => ({ feature, on: true }));
+    const changes = PROTOCOL_FEATURES.map((feature) => ({ name: `protocol.${feature}`, value: true }) as const);
     expect(await configureTenant(server.context, { id: globex.id, changes })).toEqual({ outcome: 'changed' });
     configuration = await configurationOf((await engines.engineOf('globex')).provider);
   });

@@ -11,7 +11,7 @@ export async function registerHelpDesk(
   tenant: TestTenant,
   ports: readonly number[],
 ): Promise<TestClient> {
-  await configureTenant(context, { id: tenant.id, changes: [{ feature: 'ciba', on: true }] });
+  await configureTenant(context, { id: tenant.id, changes: [{ name: 'protocol.ciba', value: true }] });
   const created = await createClient(context, {
     tenantId: tenant.id,
     client: {

@@ -17,7 +17,7 @@ const signs: Partial<Record<ProtocolFeature, string>> = {
 
 /** Switches on, and waits until the server that is asked by its public address has heard of it. */
 export async function switchOn(server: TestServer, tenant: TestTenant, ...features: ProtocolFeature[]): Promise<void> {
-  const changes = features.map((feature) => ({ feature, on: true }));
+  const changes = features.map((feature) => ({ name: `protocol.${feature}`, value: true }) as const);
   await configureTenant(server.context, { id: tenant.id, changes });
   const expected = features.flatMap((feature) => signs[feature] ?? []);
   const isKnown = async (): Promise<boolean> => {

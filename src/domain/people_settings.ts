@@ -1,0 +1,126 @@
+/**
+ * This file owns what a tenant decides about its people: how they come in, what their passwords must be, when a second factor is
+ * asked for. The installation says it for all (config/default.yaml), a tenant may say otherwise for itself. It does not own what
+ * follows from it: that is for the flows.
+ */
+
+/** One setting: how it is written, how it is stored, and the words that tell what belongs there. */
+interface SettingKind<Value> {
+  /** As somebody wrote it on the command line or in YAML; undefined when it is no such value. */
+  readonly parse: (written: unknown) => Value | undefined;
+  /** Completes the sentence "Set it to …". */
+  readonly expected: string;
+}
+
+const onOrOff: SettingKind<boolean> = {
+  parse: (written) => {
+    if (written === true || written === 'on' || written === 'true') return true;
+    return written === false || written === 'off' || written === 'false' ? false : undefined;
+  },
+  expected: 'on or off',
+};
+
+function oneOf<const Word extends string>(...words: readonly Word[]): SettingKind<Word> {
+  return {
+    parse: (written) => words.find((word) => word === written),
+    expected: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
+  };
+}
+
+function wholeNumber(minimum: number, maximum: number): SettingKind<number> {
+  return {
+    parse: (written) => {
+      const number = typeof written === 'string' && /^\d{1,9}$/.test(written) ? Number(written) : written;
+      const isWhole = typeof number === 'number' && Number.isSafeInteger(number);
+      return isWhole && number >= minimum && number <= maximum ? number : undefined;
+    },
+    expected: `a whole number from ${minimum} to ${maximum}`,
+  };
+}
+
+const ROLE_NAME = /^[a-z][a-z0-9_-]{0,62}$/;
+const MAXIMUM_ROLES = 20;
+
+const roleNames: SettingKind<readonly string[]> = {
+  parse: (written) => {
+    const names: unknown = typeof written === 'string' ? written.split(',').filter((name) => name !== '') : written;
+    if (!Array.isArray(names) || names.length > MAXIMUM_ROLES) return undefined;
+    const roles = names.filter((name): name is string => typeof name === 'string' && ROLE_NAME.test(name));
+    return roles.length === names.length ? [...new Set(roles)].sort() : undefined;
+  },
+  expected: 'names of roles with commas between them, or nothing',
+};
+
+const MAXIMUM_ADDRESS_CHARACTERS = 500;
+
+/** Empty where there is none. Shown as a link, so nothing but https: `javascript:` and friends never get in. */
+const webAddress: SettingKind<string> = {
+  parse: (written) => {
+    if (written === '') return '';
+    if (typeof written !== 'string' || written.length > MAXIMUM_ADDRESS_CHARACTERS) return undefined;
+    if (!/^https:\/\/[\x21-\x7e]+$/.test(written) || written.includes('\\') || !URL.canParse(written)) return undefined;
+    const { protocol, username, password, href } = new URL(written);
+    return protocol === 'https:' && username === '' && password === '' ? href : undefined;
+  },
+  expected: 'an https address, or nothing',
+};
+
+/** Every setting, by the one name it has in YAML, in a tenant's settings, on the command line and in events. */
+export const peopleSettingKinds = {
+  /** Who may make an account: anybody, whoever was invited, or nobody but administrators for others. */
+  'people.registration': oneOf('open', 'invitation', 'closed'),
+  /** Whether somebody whose address is not proven may sign in. */
+  'people.email_verification': oneOf('required', 'optional'),
+  'people.usernames': onOrOff,
+  /** Who ends a membership: the person, or an administrator whom they have to ask. */
+  'people.account_deletion': oneOf('self', 'administrator'),
+  'people.deletion_undo_days': wholeNumber(0, 90),
+  'people.invitation_days': wholeNumber(1, 90),
+  // NIST SP 800-63B-4 §3.1.1.2: 15 without a second factor is recommended, 8 with one is the least.
+  'password.minimum_characters': wholeNumber(8, 128),
+  'password.minimum_characters_with_second_factor': wholeNumber(8, 128),
+  /** zxcvbn's score that a new password must reach, 0 to 4. */
+  'password.minimum_strength': wholeNumber(0, 4),
+  /** Whether a password needs small and capital letters and a digit or sign. Makes passwords alike, not strong. */
+  'password.composition': onOrOff,
+  /** How many earlier passwords may not come back. */
+  'password.history': wholeNumber(0, 24),
+  /** Whether the first characters of a new password's SHA-1 are sent to Have I Been Pwned. */
+  'password.breached_range_api': onOrOff,
+  'second_factor.policy': oneOf('off', 'optional', 'required'),
+  /** Roles that need one although the policy is `optional`. */
+  'second_factor.required_for_roles': roleNames,
+  /** How long a browser may be remembered, so that no second factor is asked there; 0 offers it to nobody. */
+  'second_factor.remember_device_days': wholeNumber(0, 90),
+  /** Whether a code by mail may stand in for a lost second factor. */
+  'second_factor.email_code': onOrOff,
+  'links.terms': webAddress,
+  'links.privacy': webAddress,
+  'links.help': webAddress,
+} as const satisfies Readonly<Record<string, SettingKind<unknown>>>;
+
+type Kinds = typeof peopleSettingKinds;
+export type PeopleSettingName = keyof Kinds;
+
+/** What holds for the people of one tenant. */
+export type PeopleSettings = {
+  readonly [Name in PeopleSettingName]: NonNullable<ReturnType<Kinds[Name]['parse']>>;
+};
+
+/** Every name, in the order in which settings are shown. */
+export const PEOPLE_SETTINGS = Object.keys(peopleSettingKinds) as readonly PeopleSettingName[]; // the keys of a typed table
+
+export function isPeopleSetting(name: string): name is PeopleSettingName {
+  return Object.hasOwn(peopleSettingKinds, name);
+}
+
+/** What holds for one tenant: what it says itself, and the installation's word where it says nothing. */
+export function peopleSettingsOf(installation: PeopleSettings, tenant: Partial<PeopleSettings>): PeopleSettings {
+  return { ...installation, ...tenant };
+}
+
+/** Whether these roles need a second factor to be let in. */
+export function needsSecondFactor(settings: PeopleSettings, roles: readonly string[]): boolean {
+  if (settings['second_factor.policy'] !== 'optional') return settings['second_factor.policy'] === 'required';
+  return roles.some((role) => settings['second_factor.required_for_roles'].includes(role));
+}
