@@ -75,7 +75,7 @@ export function answerProblem(
       model,
       status: problem.status,
       locale,
-      tenantName: tenant?.name,
+      tenant,
       requestId,
     });
     response.end(request.method === 'HEAD' ? undefined : ctx.body);

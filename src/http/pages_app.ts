@@ -32,7 +32,7 @@ export function createPagesApp(options: PagesOptions): Pages {
       model: {},
       status: 200,
       locale: localeOf(ctx, { locale: 'nl' }),
-      tenantName: undefined,
+      tenant: undefined,
       requestId,
     });
   });
@@ -64,7 +64,7 @@ export function createPagesApp(options: PagesOptions): Pages {
   tenant.get('/t/:slug', (ctx) => {
     const { engine, exchange } = ctx.state;
     const common = { status: 200, locale: localeOf(ctx, engine.tenant), requestId: exchange.requestId };
-    showPage(ctx, { name: 'home', model: {}, tenantName: engine.tenant.name, ...common });
+    showPage(ctx, { name: 'home', model: {}, tenant: engine.tenant, ...common });
   });
   mountInteractionPages(tenant, options);
   mountApprovalPages(tenant, options);

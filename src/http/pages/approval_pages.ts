@@ -9,10 +9,10 @@ import type { Approvals } from '#src/oidc/approvals.ts';
 import { approvalsPath, signedInPath } from '#src/oidc/provider.ts';
 import { readAccount } from '#src/storage/tables/people.ts';
 import { ProblemRaised, problems } from '../problems.ts';
+import type { ApprovalNotice } from './approval_models.ts';
 import { readFormBody } from './form_body.ts';
 import type { InteractionPagesOptions, PageState } from './interaction_pages.ts';
 import { createFormTokens, isCrossSite, localeOf, rememberLocale, showPage } from './page_kit.ts';
-import type { ApprovalNotice } from './page_models.ts';
 
 const longestToken = 100;
 const answerForm = z.strictObject({ csrf: z.string().max(longestToken), decision: z.enum(['allow', 'deny']) });
@@ -52,7 +52,7 @@ export function mountApprovalPages(router: Router<PageState>, options: Interacti
       model: { kind: 'cookies', at: signInServices.clock() },
       status: 400,
       locale: localeOf(ctx, engine.tenant),
-      tenantName: engine.tenant.name,
+      tenant: engine.tenant,
       requestId: exchange.requestId,
     });
   });
@@ -106,7 +106,7 @@ export function mountApprovalPages(router: Router<PageState>, options: Interacti
       },
       status,
       locale,
-      tenantName: tenant.name,
+      tenant,
       requestId: state.exchange.requestId,
       languageSwitch: { kind: 'link', address: pathname },
     });

@@ -5,7 +5,8 @@ import type { Clock } from '#src/foundation/clock.ts';
 import type { EnginePages } from '#src/oidc/engine_pages.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { localeOf, showPage } from './page_kit.ts';
-import type { Destination, ProblemKind } from './page_models.ts';
+import type { Destination } from './page_shell.ts';
+import type { ProblemKind } from './problem_models.ts';
 import type { Locale } from './translations.ts';
 
 const kinds: Readonly<Record<string, ProblemKind>> = {
@@ -56,7 +57,7 @@ export function createEnginePages({ clock }: { clock: Clock }): EnginePages {
 
 interface Common {
   readonly locale: Locale;
-  readonly tenantName: string;
+  readonly tenant: TenantRow;
   readonly applicationName: string | undefined;
   readonly requestId: string;
 }
@@ -65,7 +66,7 @@ function commonOf(ctx: KoaContextWithOIDC, tenant: TenantRow): Common {
   const uiLocales = ctx.oidc?.params?.['ui_locales'];
   return {
     locale: localeOf(ctx as unknown as Context, tenant, typeof uiLocales === 'string' ? uiLocales : undefined),
-    tenantName: tenant.name,
+    tenant,
     applicationName: ctx.oidc?.client?.clientName,
     requestId: String(ctx.res.getHeader('x-request-id') ?? ''),
   };

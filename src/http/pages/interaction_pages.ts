@@ -17,7 +17,7 @@ import { ProblemRaised, problems } from '../problems.ts';
 import { destinationOf } from './engine_pages.ts';
 import { readFormBody } from './form_body.ts';
 import { createFormTokens, type FormTokens, isCrossSite, localeOf, rememberLocale, showPage } from './page_kit.ts';
-import type { SignInError } from './page_models.ts';
+import type { SignInError } from './sign_in_models.ts';
 import { type Locale, locales } from './translations.ts';
 
 export interface PageState {
@@ -110,7 +110,7 @@ function showExpired(
     model: { application: destinationOf(application) },
     status: 400,
     locale: localeOf(ctx, engine.tenant),
-    tenantName: engine.tenant.name,
+    tenant: engine.tenant,
     applicationName: application?.name,
     requestId: exchange.requestId,
   });
@@ -190,7 +190,7 @@ async function showStep(step: Step, shown: Shown): Promise<void> {
   const common = {
     status: shown.status ?? 200,
     locale: step.locale,
-    tenantName: tenant.name,
+    tenant,
     applicationName: interaction.application.name,
     requestId: state.exchange.requestId,
     formTargets: [interaction.redirectUri],

@@ -7,7 +7,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from 'koa';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { contentSecurityPolicy, formActionSource } from './content_security_policy.ts';
-import type { LanguageSwitch, PageModels, PageName } from './page_models.ts';
+import type { PageModels, PageName } from './page_models.ts';
+import type { LanguageSwitch } from './page_shell.ts';
 import { renderPage } from './render.ts';
 import { chooseLocale, type Locale } from './translations.ts';
 
@@ -19,7 +20,8 @@ export interface Page<N extends PageName> {
   readonly model: PageModels[N];
   readonly status: number;
   readonly locale: Locale;
-  readonly tenantName: string | undefined;
+  /** Whose page it is; nobody's where an address belongs to no tenant. */
+  readonly tenant: Pick<TenantRow, 'name'> | undefined;
   readonly applicationName?: string | undefined;
   readonly requestId: string;
   readonly languageSwitch?: LanguageSwitch | undefined;
@@ -44,7 +46,7 @@ export function showPage<N extends PageName>(
     page.name,
     {
       locale: page.locale,
-      tenantName: page.tenantName,
+      tenantName: page.tenant?.name,
       applicationName: page.applicationName,
       requestId: page.requestId,
       assetsPath,

@@ -8,16 +8,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ejs from 'ejs';
-import {
-  displayName,
-  installationName,
-  type PageModels,
-  type PageName,
-  type PageShell,
-  type PageView,
-  presenters,
-  presentLanguages,
-} from './page_models.ts';
+import { type PageModels, type PageName, presenters } from './page_models.ts';
+import { displayName, installationName, type PageShell, type PageView, presentLanguages } from './page_shell.ts';
 import { translatorFor } from './translations.ts';
 
 export interface Asset {
@@ -58,6 +50,8 @@ export function renderPage<N extends PageName>(page: N, shell: PageShell, model:
     (name) => name !== undefined,
   );
   const locals = {
+    navigation: undefined,
+    wide: false,
     ...view,
     t,
     locale: shell.locale,
@@ -80,7 +74,10 @@ function fill(name: string, locals: object): string {
 // `strict` without `with`: a template reads `view.something`, so a name can never fall through to a global.
 function compileTemplate(name: string): ejs.TemplateFunction {
   const filename = fileURLToPath(new URL(`${name}.ejs`, viewsDirectory));
-  return ejs.compile(readFileSync(filename, 'utf8'), { filename, cache: true, strict: true, localsName: 'view' });
+  const source = readFileSync(filename, 'utf8');
+  // With `views` a page in a folder of its own includes the partials by the same name as every other.
+  const views = [fileURLToPath(viewsDirectory)];
+  return ejs.compile(source, { filename, views, cache: true, strict: true, localsName: 'view' });
 }
 
 function assetNamed(name: string): Asset {

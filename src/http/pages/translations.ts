@@ -3,7 +3,7 @@
  * and nothing about a request: no language is ever "set" here, every caller takes a translator for its own page, so two
  * requests in two languages can never mix.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createInstance } from 'i18next';
 
 export type Locale = 'nl' | 'en';
@@ -17,6 +17,12 @@ export type Translate = (key: string, values?: Readonly<Record<string, string | 
 // A header of megabytes must not become work: what a real browser sends is far below this.
 const maximumPreferenceCharacters = 1000;
 
+/** Every text as it was written, before anything is filled in. */
+export const texts: Readonly<Record<Locale, Readonly<Record<string, unknown>>>> = {
+  nl: readLocale('nl'),
+  en: readLocale('en'),
+};
+
 const instance = createInstance();
 
 // No language detector and no backend: the resources are here, so this finishes before the call returns.
@@ -26,7 +32,7 @@ void instance.init({
   supportedLngs: locales,
   initAsync: false,
   interpolation: { escapeValue: false },
-  resources: Object.fromEntries(locales.map((locale) => [locale, { translation: readLocale(locale) }])),
+  resources: Object.fromEntries(locales.map((locale) => [locale, { translation: texts[locale] }])),
 });
 
 const translators: Readonly<Record<Locale, Translate>> = { nl: bindTranslator('nl'), en: bindTranslator('en') };
@@ -80,8 +86,15 @@ function momentFormat(tag: string): Intl.DateTimeFormat {
   });
 }
 
-function readLocale(locale: Locale): Record<string, unknown> {
-  return JSON.parse(readFileSync(new URL(`../../../views/locales/${locale}.json`, import.meta.url), 'utf8'));
+/** All texts of a language: one file for each room of the pages, whose name is the first part of its keys. */
+function readLocale(locale: Locale): Readonly<Record<string, unknown>> {
+  const directory = new URL(`../../../views/locales/${locale}/`, import.meta.url);
+  return Object.fromEntries(
+    readdirSync(directory).map((name) => [
+      name.replace(/\.json$/u, ''),
+      JSON.parse(readFileSync(new URL(name, directory), 'utf8')),
+    ]),
+  );
 }
 
 function bindTranslator(locale: Locale): Translate {

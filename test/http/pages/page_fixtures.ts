@@ -1,5 +1,6 @@
 /** Every hosted page in every state worth looking at, in the words of a Dutch care tenant. Shared by the page tests. */
-import type { PageModels, PageName, PageShell } from '#src/http/pages/page_models.ts';
+import type { PageModels, PageName } from '#src/http/pages/page_models.ts';
+import type { PageShell } from '#src/http/pages/page_shell.ts';
 import { renderPage } from '#src/http/pages/render.ts';
 import type { Locale } from '#src/http/pages/translations.ts';
 

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { HtmlValidate, StaticConfigLoader } from 'html-validate';
-import { displayName, safeAddress } from '#src/http/pages/page_models.ts';
+import { displayName, safeAddress } from '#src/http/pages/page_shell.ts';
 import { assets, renderPage } from '#src/http/pages/render.ts';
-import { locales } from '#src/http/pages/translations.ts';
+import { locales, texts } from '#src/http/pages/translations.ts';
 import { pageStates, shellFor } from './page_fixtures.ts';
 
 const viewsDirectory = new URL('../../../views/', import.meta.url);
@@ -24,7 +24,7 @@ function tagsOf(html: string): readonly { readonly tag: string; readonly attribu
 }
 
 // What every key of the locale files starts with.
-const rooms = Object.keys(JSON.parse(readFileSync(new URL('locales/nl.json', viewsDirectory), 'utf8')));
+const rooms = Object.keys(texts.nl);
 
 const validator = new HtmlValidate(
   new StaticConfigLoader({
@@ -357,15 +357,18 @@ describe('a template', () => {
     const source = readFileSync(new URL(name, viewsDirectory), 'utf8');
     const unescaped = [...source.matchAll(/<%-([\s\S]*?)%>/gu)].map(([, code = '']) => code.replace(/-$/u, '').trim());
     const allowed = (code: string) =>
-      /^include\('partials\/[a-z_]+'\)$/u.test(code) || (name === 'layouts/page.ejs' && code === 'view.body');
+      /^include\('partials\/[a-z_]+'(?:, \{ [a-z]+: [a-z.]+ \})?\)$/iu.test(code) ||
+      (name === 'layouts/page.ejs' && code === 'view.body');
     expect(unescaped.filter((code) => !allowed(code))).toEqual([]);
   });
 
   it.each(templates)('asks only for texts that exist: %s', (name) => {
     const source = readFileSync(new URL(name, viewsDirectory), 'utf8');
-    const texts = JSON.parse(readFileSync(new URL('locales/nl.json', viewsDirectory), 'utf8'));
     const keys = [...source.matchAll(/view\.t\('([a-z_.]+)'\)/gu)].map(([, key = '']) => key);
-    const found = (key: string) => key.split('.').reduce((branch, part) => branch?.[part], texts);
+    const found = (key: string) =>
+      key
+        .split('.')
+        .reduce<unknown>((branch, part) => (branch as Record<string, unknown> | undefined)?.[part], texts.nl);
     expect(keys.filter((key) => typeof found(key) !== 'string')).toEqual([]);
   });
 });
