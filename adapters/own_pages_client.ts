@@ -12,14 +12,14 @@ import type { ClientsCache } from './clients_adapter.ts';
 /** The same look-ups, and one client more for this tenant. Its identifier is none that a registered client could have. */
 export function withOwnPages(
   cache: ClientsCache,
-  { tenant, redirectUri }: { readonly tenant: TenantRow; readonly redirectUri: string },
+  { tenant, redirectUris }: { readonly tenant: TenantRow; readonly redirectUris: readonly string[] },
 ): ClientsCache {
   const row: ClientRow = {
     client_id: ownPagesClientId,
     name: tenant.name,
     type: 'web',
     first_party: true,
-    redirect_uris: [redirectUri],
+    redirect_uris: redirectUris,
     post_logout_redirect_uris: [],
     backchannel_logout_uri: null,
     scopes: ['openid'],

@@ -238,7 +238,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
     );
     await pool.start();
     const health = createHealth({ database });
-    const signInServices = { database, passwords: house.passwords, clock, settings: config.signIn };
+    const signInServices = { database, passwords: house.passwords, clock, sealer, settings: config.signIn };
     server.on(
       'request',
       createApp({

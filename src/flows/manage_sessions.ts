@@ -7,6 +7,7 @@ import type { UserId } from '#src/domain/user.ts';
 import type { TenantDatabase, Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { type LogoutRow, listLogouts, requeueDeadLogouts } from '#src/storage/tables/backchannel_logouts.ts';
+import { deletePendingSignInsOf } from '#src/storage/tables/pending_sign_ins.ts';
 import {
   endAccount,
   endSession,
@@ -110,6 +111,27 @@ export async function endPersonSessions(
     await appendEvent(transaction, { tenant, event, origin: context.origin, now: context.clock() });
   }
   return { sessions: ended.session_uids.length, grants: ended.ended_grants };
+}
+
+/**
+ * The same at every tenant that the person is a member of, in one transaction: what one password opened ends wherever it did, or
+ * nothing changes. `tenantIds`: from `listTenantsOfPerson`, asked before the transaction began. Each tenant's history tells its own part.
+ *
+ * This is the one place where a transaction goes from tenant to tenant: the functions it calls say themselves whose they are, and
+ * the tenant that it was opened for comes last, so that what follows is that tenant's again.
+ */
+export async function endPersonEverywhere(
+  context: FlowContext,
+  input: PersonToEnd & { readonly transaction: Transaction; readonly tenantIds: readonly TenantId[] },
+): Promise<void> {
+  const { tenantId, userId, keptSessionId, reason, transaction, tenantIds } = input;
+  const others = tenantIds.filter((id) => id !== tenantId);
+  for (const id of [...others, tenantId]) {
+    const tenant = context.database.tenant(id);
+    const kept = id === tenantId ? keptSessionId : undefined;
+    await endPersonSessions(context, { tenantId: id, tenant, transaction, userId, keptSessionId: kept, reason });
+    await deletePendingSignInsOf(transaction, { tenantId: id, userId });
+  }
 }
 
 const peopleTogether = 100;

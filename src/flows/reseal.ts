@@ -5,8 +5,9 @@
 
 import type { TenantId } from '#src/domain/tenant.ts';
 import { sealedBy } from '#src/foundation/sealing.ts';
-import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
+import { signingKeyContext, totpSecretContext } from '#src/foundation/sealing_contexts.ts';
 import { resealInstallation } from '#src/storage/installation.ts';
+import { listSealedTotp, updateSealedTotp } from '#src/storage/tables/factors.ts';
 import {
   listSealedSigningKeys,
   listTenantsSealedOtherwise,
@@ -51,6 +52,11 @@ function resealTenant(
       const privateSealed = sealer.seal(sealer.open(private_sealed, place), place);
       await updateSealedSigningKey(transaction, { tenantId, kid, privateSealed });
     }
-    return others.length > 0;
+    const factors = await listSealedTotp(transaction, { keyId });
+    for (const { user_id: userId, secret_sealed: from } of factors) {
+      const place = totpSecretContext(userId);
+      await updateSealedTotp(transaction, { userId, from, to: sealer.seal(sealer.open(from, place), place) });
+    }
+    return others.length + factors.length > 0;
   });
 }

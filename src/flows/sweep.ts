@@ -10,14 +10,18 @@ const maximumBatches = 500;
 /** How many rows went. Several processes may call it: one works, the others find nothing to do. */
 export async function sweep(database: Database): Promise<number> {
   let total = 0;
-  for (let batch = 0; batch < maximumBatches; batch += 1) {
-    const rows = await database.platform.query<{ swept: number }>('select sweep_expired($1) as swept', [batchRows]);
-    const swept = rows[0]?.swept ?? 0;
-    total += swept;
-    if (swept < batchRows) break;
+  for (const statement of sweeps) {
+    for (let batch = 0; batch < maximumBatches; batch += 1) {
+      const rows = await database.platform.query<{ swept: number }>(statement, [batchRows]);
+      const swept = rows[0]?.swept ?? 0;
+      total += swept;
+      if (swept < batchRows) break;
+    }
   }
   return total;
 }
+
+const sweeps = ['select sweep_expired($1) as swept', 'select sweep_half_done($1) as swept'] as const;
 
 const tenantsTogether = 1_000;
 

@@ -4,3 +4,8 @@
 export function signingKeyContext(tenantId: string, kid: string): string {
   return `signing_key:${tenantId}:${kid}`;
 }
+
+/** The secret of a person's authenticator app. */
+export function totpSecretContext(userId: string): string {
+  return `totp_secret:${userId}`;
+}

@@ -7,7 +7,8 @@ import { type AnswerOptions, answerFault, createKoa } from './answer_problem.ts'
 import type { HttpExchange } from './gates/exchange.ts';
 import type { Health } from './health.ts';
 import { mountApprovalPages } from './pages/approval_pages.ts';
-import { type InteractionPagesOptions, mountInteractionPages, type PageState } from './pages/interaction_pages.ts';
+import { mountInteractionPages } from './pages/interaction_pages.ts';
+import type { InteractionPagesOptions, PageState } from './pages/interaction_step.ts';
 import { assetsPath, localeOf, showPage } from './pages/page_kit.ts';
 import { assets } from './pages/render.ts';
 import { problemSections } from './problem_pages.ts';

@@ -27,7 +27,7 @@ import {
 } from '#src/flows/register_clients.ts';
 import { registrationPath } from '#src/oidc/provider.ts';
 import { readJsonBody } from './json_body.ts';
-import type { PageState } from './pages/interaction_pages.ts';
+import type { PageState } from './pages/interaction_step.ts';
 
 export interface RegistrationOptions {
   readonly config: Config;

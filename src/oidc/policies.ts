@@ -8,6 +8,7 @@ import {
   type KoaContextWithOIDC,
   type ResourceServer,
 } from 'oidc-provider';
+import { AUTHENTICATION_CONTEXTS, wantsMultiFactor } from '#src/domain/authentication.ts';
 import { MAXIMUM_GRACE_SECONDS } from '#src/domain/rotation.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
 import { scopeOfClaim } from './accounts.ts';
@@ -141,7 +142,48 @@ export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
     ),
     0,
   );
+  policy.add(
+    new interactionPolicy.Prompt(
+      { name: secondFactorPrompt, requestable: false },
+      new interactionPolicy.Check(
+        'second_factor_wanted',
+        'the application asks for a second factor',
+        'unmet_authentication_requirements',
+        ({ oidc }) =>
+          oidc.session?.accountId !== undefined &&
+          oidc.session.acr !== AUTHENTICATION_CONTEXTS.multiFactor &&
+          asksForMultiFactor(oidc.params),
+      ),
+    ),
+    1,
+  );
   return policy;
+}
+
+/** Asks for a second factor in a session that one alone has opened (RFC 9470). A sign-in that begins asks for both at once. */
+export const secondFactorPrompt = 'second_factor';
+
+/** By `acr_values`, or as an essential claim (OpenID Connect Core 1.0 §5.5.1.1). */
+export function asksForMultiFactor(params: Readonly<Record<string, unknown>> | undefined): boolean {
+  const { acr_values: acrValues, claims } = params ?? {};
+  const preferred = typeof acrValues === 'string' ? acrValues.split(' ') : [];
+  return wantsMultiFactor(preferred) || wantsMultiFactor(essentialContexts(claims));
+}
+
+function essentialContexts(claims: unknown): readonly string[] {
+  const parsed: unknown = typeof claims === 'string' ? parseJson(claims) : claims;
+  const acr = (parsed as ClaimsParameter | null | undefined)?.id_token?.['acr'];
+  if (acr?.essential !== true) return [];
+  return texts([acr.value ?? [], acr.values ?? []].flat());
+}
+
+/** The engine has checked it; whoever else asks gets nothing out of what is no JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A grant that lives as long as the longest chain a client of this type may have under it, see `ttl.Grant` in provider.ts. */

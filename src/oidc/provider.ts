@@ -12,6 +12,7 @@ import { createRefreshChain, type RefreshChain } from '#adapters/refresh_chain.t
 import { type RotationRules, successorValue } from '#adapters/refresh_tokens_adapter.ts';
 import type { FindLivingToken } from '#adapters/structured_tokens_adapter.ts';
 import type { Config } from '#config/config.ts';
+import { AUTHENTICATION_CONTEXTS } from '#src/domain/authentication.ts';
 import type { AuthorizationDetailsType } from '#src/domain/authorization_details.ts';
 import { CLIENT_SIGNING_ALGORITHMS, SIGNING_ALGORITHMS } from '#src/domain/client_settings.ts';
 import { absoluteSecondsFor, refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
@@ -52,7 +53,7 @@ import { addTokenExchange, claimsOfExchange, structuredClaimsOfExchange } from '
 import { keepOrigins } from './token_origins.ts';
 
 export interface EngineDependencies {
-  readonly config: Pick<Config, 'http' | 'keys' | 'lifetimes' | 'protocol'>;
+  readonly config: Pick<Config, 'http' | 'keys' | 'lifetimes' | 'people' | 'protocol'>;
   readonly database: Database;
   readonly clients: ClientsCache;
   readonly sealer: Sealer;
@@ -75,9 +76,17 @@ export const endpointPaths = {
   end_session: '/logout',
 } as const;
 
-/** Where who is signed in answers what was asked of them at another device (CIBA), and where sign-in leads back to it. */
+/** Where who is signed in answers what was asked of them at another device (CIBA). */
 export const approvalsPath = '/approvals';
-export const signedInPath = `${approvalsPath}/signed-in`;
+
+/** The person's own pages. */
+export const accountPath = '/account';
+
+/** Where sign-in leads back to, for each of our own pages. */
+export const signedInPaths = {
+  approvals: `${approvalsPath}/signed-in`,
+  account: `${accountPath}/signed-in`,
+} as const;
 
 const prefixedModels = [
   'AccessToken',
@@ -91,9 +100,6 @@ const clockToleranceSeconds = 10;
 
 /** Where clients register themselves (RFC 7591), served by a door of its own: the engine would let them be anything. */
 export const registrationPath = '/register';
-
-/** Strengths of a sign-in (`acr`), weakest first. */
-export const authenticationContexts = { password: 'urn:poort:acr:password', multiFactor: 'urn:poort:acr:mfa' } as const;
 
 export function createProvider(
   tenant: TenantRow,
@@ -120,8 +126,9 @@ export function createProvider(
     },
   };
   const protocol = protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol);
-  const redirectUri = issuerOf(tenant, config.http.publicUrl) + signedInPath;
-  const clients = protocol.ciba ? withOwnPages(dependencies.clients, { tenant, redirectUri }) : dependencies.clients;
+  const issuer = issuerOf(tenant, config.http.publicUrl);
+  const redirectUris = Object.values(signedInPaths).map((signedIn) => issuer + signedIn);
+  const clients = withOwnPages(dependencies.clients, { tenant, redirectUris });
   const nowSeconds = (): number => Math.floor(dependencies.clock().getTime() / 1000);
 
   const configuration: Configuration = {
@@ -147,9 +154,7 @@ export function createProvider(
       backchannel_logout_supported: true,
       backchannel_logout_session_supported: true,
       // A door of our own, see http/registration.ts.
-      ...(protocol.dynamic_registration
-        ? { registration_endpoint: issuerOf(tenant, config.http.publicUrl) + registrationPath }
-        : {}),
+      ...(protocol.dynamic_registration ? { registration_endpoint: issuer + registrationPath } : {}),
     },
 
     // One browser, several tenants on one host: the path keeps their sessions apart.
@@ -162,7 +167,7 @@ export function createProvider(
     responseTypes: ['code'],
     scopes: [...personScopes],
     claims: Object.fromEntries(Object.entries(claimsByScope).map(([scope, claims]) => [scope, [...claims]])),
-    acrValues: [authenticationContexts.password],
+    acrValues: Object.values(AUTHENTICATION_CONTEXTS),
     subjectTypes: ['public'],
     clientAuthMethods: [...clientAuthMethodsOf(protocol)],
     enabledJWA: {
@@ -297,7 +302,7 @@ export function createProvider(
     },
   };
 
-  const provider = new Provider(issuerOf(tenant, config.http.publicUrl), configuration);
+  const provider = new Provider(issuer, configuration);
   // The gates have decided what a proxy may say; from here on the scheme is that of the public URL.
   provider.proxy = true;
   // Endpoint addresses come from the issuer and never from a Host header.

@@ -9,8 +9,10 @@ import { type Client, errors, type Interaction, type InteractionResults, type Ko
 import { ownPagesClientId } from '#adapters/artifacts_adapter.ts';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { AccessTokenClaims } from '#src/domain/access_token.ts';
+import { AUTHENTICATION_CONTEXTS, type Authentication } from '#src/domain/authentication.ts';
 import { sentenceFor } from '#src/domain/authorization_details.ts';
 import type { NewEvent } from '#src/domain/event.ts';
+import { type PeopleSettings, peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { type ProtocolFeatures, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
 import { readTenantSettings } from '#src/domain/tenant_settings.ts';
@@ -23,14 +25,14 @@ import { personScopes, scopeOfClaim } from './accounts.ts';
 import { type ApprovalAnswer, type ApprovalAnswered, type Approvals, createApprovalDesk } from './approvals.ts';
 import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
-import { newGrant } from './policies.ts';
+import { asksForMultiFactor, newGrant } from './policies.ts';
 import {
   applicationOf,
   createProvider,
   type EngineDependencies,
   endpointPaths,
   openKey,
-  signedInPath,
+  signedInPaths,
 } from './provider.ts';
 import { commitWhatHappens } from './provider_events.ts';
 import { createStructuredTokens } from './structured_tokens.ts';
@@ -55,6 +57,10 @@ export interface PendingInteraction {
   readonly uiLocales: string | undefined;
   /** Signed in already; always there for consent. */
   readonly accountId: string | undefined;
+  /** How strong the session is that they are signed in with (`amr`, `acr`). */
+  readonly session: { readonly amr: readonly string[]; readonly acr: string | undefined } | undefined;
+  /** The application asks for both factors. */
+  readonly wantsMultiFactor: boolean;
   /** What consent is about. */
   readonly missingScopes: readonly { readonly name: string; readonly description: string | undefined }[];
 }
@@ -72,7 +78,9 @@ export type InteractionEnded = { readonly outcome: 'continue'; readonly location
 
 /** How a person answered. */
 export type InteractionAnswer =
-  | { readonly kind: 'signed_in'; readonly accountId: string; readonly amr: readonly string[]; readonly acr: string }
+  | { readonly kind: 'signed_in'; readonly authentication: Authentication }
+  /** What the application asks for is not to be had here (OpenID Connect Core: unmet_authentication_requirements). */
+  | { readonly kind: 'unmet' }
   | { readonly kind: 'consented' }
   | { readonly kind: 'denied' };
 
@@ -81,6 +89,8 @@ export interface TenantEngine {
   readonly provider: Provider;
   /** What is switched on. */
   readonly protocol: ProtocolFeatures;
+  /** What holds for its people. */
+  readonly people: PeopleSettings;
   /** Serves one protocol request; `request.url` is relative to the issuer and `baseUrl` is the issuer's path. */
   serve(exchange: Exchange): Promise<void>;
   /** What a JWT access token says, verified and alive; undefined for every other text. For which API it is, is for the caller to check. */
@@ -91,8 +101,30 @@ export interface TenantEngine {
   /** What is asked of the person who is signed in in this browser at another device; undefined when nobody is. */
   findApprovals(exchange: Exchange): Promise<Approvals | undefined>;
   answerApproval(exchange: Exchange, answer: ApprovalAnswer): Promise<ApprovalAnswered>;
+  /** Who is signed in in this browser, for our own pages; undefined when nobody is. Nothing is changed by looking. */
+  findOwnSession(exchange: Exchange): Promise<OwnSession | undefined>;
   /** Where somebody signs in to come back to our own pages. */
-  signInAddress(): string;
+  signInAddress(wish: SignInWish): string;
+}
+
+/** A session as our own pages see it. */
+export interface OwnSession {
+  readonly accountId: string;
+  readonly uid: string;
+  /** When the person last signed in. */
+  readonly authenticatedAt: Date;
+  readonly amr: readonly string[];
+  readonly isMultiFactor: boolean;
+}
+
+export interface SignInWish {
+  readonly returnTo: keyof typeof signedInPaths;
+  /** Comes back as it is: which of the pages it was. Trust it as an address that a stranger wrote. */
+  readonly state?: string | undefined;
+  /** Signed in longer ago than this does not count. */
+  readonly maximumAgeSeconds?: number | undefined;
+  /** Both factors are asked for. */
+  readonly multiFactor?: boolean | undefined;
 }
 
 export interface TenantEngineHooks {
@@ -121,7 +153,9 @@ export async function buildTenantEngine(
       isClientAlive: async (clientId) => (await dependencies.clients.find(tenant.id, clientId)) !== undefined,
     },
   );
-  const protocol = protocolFeaturesOf(config.protocol, readTenantSettings(tenant.settings).protocol);
+  const own = readTenantSettings(tenant.settings);
+  const protocol = protocolFeaturesOf(config.protocol, own.protocol);
+  const people = peopleSettingsOf(config.people, own.people);
   const detailsTypes = protocol.rar ? await readDetailsTypes(tenantDatabase) : [];
   const provider = createProvider(tenant, material, { ...dependencies, findLiving, detailsTypes });
   commitWhatHappens(provider, { tenant, pages, onFault: hooks.onFault });
@@ -151,6 +185,7 @@ export async function buildTenantEngine(
     tenant,
     provider,
     protocol,
+    people,
 
     serve: (exchange) => unitFor(exchange).run(() => handle(exchange.request, exchange.response)),
 
@@ -176,6 +211,8 @@ export async function buildTenantEngine(
             loginHint: text('login_hint'),
             uiLocales: text('ui_locales'),
             accountId: interaction.session?.accountId,
+            session: strengthOf(interaction),
+            wantsMultiFactor: asksForMultiFactor(interaction.params),
             missingScopes: await missingScopes(interaction, client),
           },
         };
@@ -190,7 +227,7 @@ export async function buildTenantEngine(
         if (client === undefined) return expired(uid);
         const result = await resultOf({ interaction, client }, answer, unit);
         const location = await provider.interactionResult(exchange.request, exchange.response, result, {
-          mergeWithLastSubmission: answer.kind !== 'denied',
+          mergeWithLastSubmission: answer.kind !== 'denied' && answer.kind !== 'unmet',
         });
         await unit.commit();
         return { outcome: 'continue', location };
@@ -208,16 +245,32 @@ export async function buildTenantEngine(
     answerApproval: (exchange, answer) =>
       unitFor(exchange).run(async () => desk.answer(await sessionOf(exchange), material.apis, answer)),
 
-    signInAddress() {
+    findOwnSession: (exchange) =>
+      unitFor(exchange).run(async () => {
+        const session = await sessionOf(exchange);
+        if (session?.accountId === undefined || session.loginTs === undefined) return undefined;
+        return {
+          accountId: session.accountId,
+          uid: session.uid,
+          authenticatedAt: new Date(session.loginTs * 1000),
+          amr: session.amr ?? [],
+          isMultiFactor: session.acr === AUTHENTICATION_CONTEXTS.multiFactor,
+        };
+      }),
+
+    signInAddress({ returnTo, state, maximumAgeSeconds, multiFactor }) {
       const issuer = issuerOf(tenant, config.http.publicUrl);
       // Nobody can use the code that comes of it: neither the client's secret nor what this challenge is of is known to anybody.
       const parameters = new URLSearchParams({
         client_id: ownPagesClientId,
         response_type: 'code',
-        redirect_uri: issuer + signedInPath,
+        redirect_uri: issuer + signedInPaths[returnTo],
         scope: 'openid',
         code_challenge: randomBytes(32).toString('base64url'),
         code_challenge_method: 'S256',
+        ...(state === undefined ? {} : { state }),
+        ...(maximumAgeSeconds === undefined ? {} : { max_age: String(maximumAgeSeconds) }),
+        ...(multiFactor === true ? { acr_values: AUTHENTICATION_CONTEXTS.multiFactor } : {}),
       });
       return `${issuer}${endpointPaths.authorization}?${parameters}`;
     },
@@ -226,6 +279,10 @@ export async function buildTenantEngine(
   /** The engine's own session of this browser, as it is: nothing is changed by looking. */
   function sessionOf({ request, response }: Exchange): Promise<Session> {
     return provider.Session.get(provider.createContext(request, response) as unknown as KoaContextWithOIDC);
+  }
+
+  function strengthOf({ session }: Interaction): PendingInteraction['session'] {
+    return session === undefined ? undefined : { amr: session.amr ?? [], acr: session.acr };
   }
 
   /** What the person is asked about: also that the application stays able to ask for tokens, which every refresh token means. */
@@ -281,8 +338,15 @@ export async function buildTenantEngine(
     unit: UnitOfWork,
   ): Promise<InteractionResults> {
     switch (answer.kind) {
-      case 'signed_in':
-        return { login: { accountId: answer.accountId, amr: [...answer.amr], acr: answer.acr } };
+      case 'signed_in': {
+        const { userId, amr, acr } = answer.authentication;
+        return { login: { accountId: userId, amr: [...amr], acr } };
+      }
+      case 'unmet':
+        return {
+          error: 'unmet_authentication_requirements',
+          error_description: 'there is no second factor to be asked for',
+        };
       case 'denied':
         return { error: 'access_denied', error_description: 'the person refused' };
       case 'consented': {

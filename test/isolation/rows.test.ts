@@ -2,8 +2,11 @@ import { addDetailsType } from '#src/flows/manage_authorization_details.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
 import { addMember } from '#src/flows/manage_people.ts';
 import { createInitialAccessToken, registerClient } from '#src/flows/register_clients.ts';
+import { sha256 } from '#src/foundation/identifiers.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
-import { listTenantTables } from '#test/support/catalogue.ts';
+import { putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.ts';
+import { putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
+import { listTenantTables, personTables } from '#test/support/catalogue.ts';
 import {
   connect,
   eventually,
@@ -39,6 +42,7 @@ beforeAll(async () => {
     expect((await exchangeCode(tenant, web, authorized)).status).toBe(200);
     await oweLogout(server, tenant);
     await useExtensions(tenant);
+    await keepFactors(server, tenant);
   }
   const urls = roleUrls(server.database);
   [superuser, app, platform, owner] = await Promise.all(
@@ -85,6 +89,31 @@ async function useExtensions({ id: tenantId, jwtApi }: TestTenant): Promise<void
   expect(await registerClient(context, { tenantId, token, metadata })).toMatchObject({ outcome: 'registered' });
 }
 
+/** Factors of a person, and a sign-in that stopped half way. */
+async function keepFactors({ context }: TestServer, { id: tenantId, person, slug }: TestTenant): Promise<void> {
+  const now = context.clock();
+  const hash = sha256(slug);
+  await context.database.tenant(tenantId).transaction(async (transaction) => {
+    await putPendingTotp(transaction, { userId: person.id, secretSealed: hash, now });
+    await replaceBackupCodes(transaction, { userId: person.id, codeHashes: [hash], now });
+    await transaction.query(
+      `insert into passkeys (user_id, credential_id, rp_id, public_key, sign_count, backed_up, name, created_at)
+       values ($1, $2, 'localhost', $2, 0, false, 'key', $3)`,
+      [person.id, hash, now],
+    );
+    await putPendingSignIn(transaction, {
+      tenantId,
+      keyHash: hash,
+      clientId: 'client',
+      userId: person.id,
+      factors: [],
+      wanted: 'second_factor',
+      now,
+      expiresAt: now,
+    });
+  });
+}
+
 async function asTenant<Result>(tenant: TestTenant, work: () => Promise<Result>, as = app): Promise<Result> {
   await as.query('begin');
   try {
@@ -98,8 +127,14 @@ async function asTenant<Result>(tenant: TestTenant, work: () => Promise<Result>,
 /** Which tenant a row is of: its own column, the tenant itself, or (a person) the tenants they are a member of. */
 function isOf(table: string, parameter = '$1'): string {
   if (table === 'tenants') return `id = ${parameter}`;
-  if (table === 'users') return `id in (select user_id from memberships where tenant_id = ${parameter})`;
+  const person = personTables[table];
+  if (person !== undefined) return `${person} in (select user_id from memberships where tenant_id = ${parameter})`;
   return `tenant_id = ${parameter}`;
+}
+
+/** The column that says so. */
+function ownerColumnOf(table: string): string {
+  return table === 'tenants' ? 'id' : (personTables[table] ?? 'tenant_id');
 }
 
 async function countOf(connection: SqlConnection, text: string, values: readonly unknown[] = []): Promise<number> {
@@ -179,8 +214,8 @@ describe('the role that serves', () => {
 
   it('moves no row into another tenant, in any table', async () => {
     for (const table of tables) {
-      const column = table === 'tenants' || table === 'users' ? 'id' : 'tenant_id';
-      const target = table === 'users' ? globex.person.id : globex.id;
+      const column = ownerColumnOf(table);
+      const target = table in personTables ? globex.person.id : globex.id;
       const outcome = await asTenant(acme, () => app.attempt(`update ${table} set ${column} = $1`, [target]));
       expect({ table, outcome }).toEqual({ table, outcome: refused });
     }
@@ -189,7 +224,7 @@ describe('the role that serves', () => {
   it('changes and removes no row of another tenant, in any table', async () => {
     for (const table of tables) {
       const before = await rowsAsText(table);
-      const column = table === 'tenants' || table === 'users' ? 'id' : 'tenant_id';
+      const column = ownerColumnOf(table);
       for (const change of [
         `update ${table} set ${column} = ${column} where ${isOf(table)}`,
         `delete from ${table} where ${isOf(table)}`,
@@ -272,7 +307,9 @@ describe('the role of the platform', () => {
       'dead_logouts',
       'person_by_email',
       'sweep_expired',
+      'sweep_half_done',
       'sweep_logouts',
+      'tenants_of_person',
       'tenants_sealed_otherwise',
       'tenants_with_due_logouts',
       'tenants_with_expired_sessions',

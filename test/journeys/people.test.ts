@@ -2,6 +2,7 @@ import { hash as hashWithBcrypt } from '@node-rs/bcrypt';
 import { addMember, changeMembershipStatus } from '#src/flows/manage_people.ts';
 import { signIn } from '#src/flows/sign_in.ts';
 import { createPasswordHasher } from '#src/foundation/password_hashing.ts';
+import { placeAt, signInServicesOf } from '#test/support/sign_in.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { createMovableClock, type MovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorizationRequest, createUserAgent, type Page, type UserAgent } from '#test/support/user_agent.ts';
@@ -98,17 +99,14 @@ describe('signing in', () => {
     it('takes as long for an unknown address as for a known one', async () => {
       const known = await newMember('timed');
       const request = (email: string) => ({
-        tenantId: acme.id,
-        clientId: acme.clients.web.clientId,
-        origin: { ip: newAddress() },
+        ...placeAt(acme, { origin: { ip: newAddress() } }),
         email,
         password: 'certainly wrong',
       });
       // The flow itself, with hashing as expensive as in production: over HTTP the rest would hide the difference.
       const services = {
-        database: server.server.house.database,
+        ...signInServicesOf(server),
         passwords: createPasswordHasher({ memoryKibibytes: 19_456, passes: 2, lanes: 1, queueLength: 64 }),
-        clock: server.server.house.clock,
         settings: { ...server.config.signIn, maximumPerIdentifier: 1_000 },
       };
       const stored = await services.passwords.hash(known.password);
@@ -217,18 +215,12 @@ describe('signing in', () => {
     it('is counted exactly when a hundred guesses come at once', async () => {
       const member = await newMember('guessed');
       const address = newAddress();
-      const { database, passwords, clock } = server.server.house;
       const guess = (password: string) =>
-        signIn(
-          { database, passwords, clock, settings: server.config.signIn },
-          {
-            tenantId: acme.id,
-            clientId: acme.clients.web.clientId,
-            origin: { ip: address },
-            email: member.email,
-            password,
-          },
-        );
+        signIn(signInServicesOf(server), {
+          ...placeAt(acme, { origin: { ip: address } }),
+          email: member.email,
+          password,
+        });
       const outcomes = await Promise.all(Array.from({ length: 100 }, (_, index) => guess(`guess ${index}`)));
       expect(outcomes.filter(({ outcome }) => outcome === 'refused')).toHaveLength(5);
       expect(outcomes.filter(({ outcome }) => outcome === 'throttled')).toHaveLength(95);

@@ -337,12 +337,14 @@ describe('C27: what a browser holds', () => {
         const step = { target: form.path, jar: jarOf(form.agent.cookies(server.origin + form.path)) };
         for (const [name, value] of Object.entries(smuggled)) {
           const answer = await take(
-            { ...step, form: { ...form.hidden, ...kind.fields(acme), [name]: value } },
+            { ...step, form: { ...form.hidden, ...kind.fields(acme, form), [name]: value } },
             step.jar,
           );
           expect({ name, status: answer.status }).toEqual({ name, status: 400 });
         }
-        expect(hasGoneOn(await take({ ...step, form: { ...form.hidden, ...kind.fields(acme) } }, step.jar))).toBe(true);
+        expect(hasGoneOn(await take({ ...step, form: { ...form.hidden, ...kind.fields(acme, form) } }, step.jar))).toBe(
+          true,
+        );
       },
     );
 

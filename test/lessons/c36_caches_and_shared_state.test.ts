@@ -102,7 +102,7 @@ describe('C36: an answer', () => {
         }
         for (const kind of forms) {
           const form = await kind.open(server, acme);
-          await form.agent.submit(form.page, kind.fields(acme));
+          await form.agent.submit(form.page, kind.fields(acme, form));
         }
       });
 

@@ -119,6 +119,13 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   sign_in_attempts_forgive: [
     `select sign_in_attempts_forgive('${acme}', ${hash('1-7')}, array[${hash('1-8')}, ${hash('1-9')}])`,
   ],
+  pending_sign_in_read: [`select * from pending_sign_in_read('${acme}', ${hash('1-7')}, 'client-7', now(), 5)`],
+  pending_sign_in_try: [`select * from pending_sign_in_try('${acme}', ${hash('1-7')}, 'client-7', now(), 5)`],
+  sign_in_person: [
+    `select * from sign_in_person('${acme}', 'person-7@acme.test', ${hash('1-7')})`,
+    `select * from sign_in_person('${acme}', 'name-7', null)`,
+  ],
+  sign_in_person_by_id: [`select * from sign_in_person_by_id('${acme}', '${person}', ${hash('1-7')})`],
   sign_in_candidate: [`select * from sign_in_candidate('${acme}', 'person-7@acme.test')`],
   structured_tokens_find: [
     `select * from structured_tokens_find('${acme}', array[${hash('jti')}], array[${hash('1-9')}], array['${person}'],
@@ -169,6 +176,17 @@ const seed = `
       from everyone;
   insert into sign_in_attempts (tenant_id, key_hash, attempts, window_started_at)
     select tenant_id, sha256((t || '-' || n)::bytea), 1, now() from everyone;
+  update memberships set username = 'name-' || right(user_id::text, 4)::int, username_canonical = 'name-' || right(user_id::text, 4)::int;
+  insert into totp_factors (user_id, state, secret_sealed, created_at) select id, 'active', 'x', now() from users;
+  insert into backup_codes (user_id, code_hash, created_at) select id, sha256((id::text || n)::bytea), now() from users, generate_series(1, 10) n;
+  insert into passkeys (user_id, credential_id, rp_id, public_key, sign_count, backed_up, name, created_at)
+    select id, sha256(id::text::bytea), 'localhost', 'x', 0, false, 'key', now() from users;
+  insert into pending_sign_ins (tenant_id, key_hash, user_id, client_id, factors, wanted, created_at, expires_at)
+    select tenant_id, sha256((t || '-' || n)::bytea), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'client-' || n, '[]',
+           'second_factor', now(), now() + interval '1 hour' from everyone;
+  insert into remembered_devices (tenant_id, token_hash, id, user_id, created_at, last_used_at, expires_at)
+    select tenant_id, sha256((t || '-' || n)::bytea), gen_random_uuid(), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid,
+           now(), now(), now() + interval '1 hour' from everyone;
   insert into events (tenant_id, id, occurred_at, type, outcome)
     select tenant_id, gen_random_uuid(), now(), 'a.b', 'success' from everyone;
   drop table everyone;

@@ -8,14 +8,22 @@ import type { SqlConnection } from './sql.ts';
 /** Tables without tenant data. */
 const freeTables = ['schema_migrations', 'schema_migrations_lock', 'installation'];
 
+/** Tables of what is a person's and no tenant's, with the column that names the person: one global identity, many memberships. */
+export const personTables: Readonly<Record<string, string>> = {
+  users: 'id',
+  totp_factors: 'user_id',
+  backup_codes: 'user_id',
+  passkeys: 'user_id',
+};
+
 /** Tables whose rows end by themselves and are swept for all tenants at once. */
-const sweptTables = ['artifacts', 'sign_in_attempts', 'backchannel_logouts'];
+const sweptTables = ['artifacts', 'sign_in_attempts', 'backchannel_logouts', 'pending_sign_ins', 'remembered_devices'];
 
 /** Each answers with one `fault` for each breach, in words. `$free` and `$swept` are the lists above. */
 const checks: readonly string[] = [
   // Every table is a tenant's, or is named above.
   `select format('%s has no tenant_id', t.name) as fault from tables t
-    where t.tenant_column is null and t.name <> 'users'`,
+    where t.tenant_column is null and t.name <> all ($persons)`,
 
   `select format('%s: row level security is not enabled', t.name) as fault from tables t where not t.enabled`,
 
@@ -32,12 +40,12 @@ const checks: readonly string[] = [
     where p.for_everyone and t.tenant_column is not null
       and (p.using_text <> tenant_is_set(t.tenant_column) or p.check_text <> tenant_is_set(t.tenant_column))`,
 
-  `select format('users: the policy %s does not ask for a membership in the tenant that is set', p.name) as fault
-     from policies p
-    where p.table_name = 'users' and p.for_everyone
+  `select format('%s: the policy %s does not ask for a membership in the tenant that is set', p.table_name, p.name) as fault
+     from policies p join unnest($persons, $columns) person (name, id_column) on person.name = p.table_name
+    where p.for_everyone
       and (p.using_text is distinct from p.check_text
            or p.using_text !~ 'm\\.tenant_id = \\(NULLIF\\(current_setting\\(''app\\.tenant_id''::text, true\\), ''''::text\\)\\)::uuid'
-           or p.using_text !~ 'm\\.user_id = users\\.id')`,
+           or p.using_text !~ ('m\\.user_id = ' || p.table_name || '\\.' || person.id_column || '\\)'))`,
 
   // Whoever else gets a policy may look and not touch; only the platform (at tenants) and the definer do. The sweeper's may delete,
   // but only what has been over for a day.
@@ -61,7 +69,7 @@ const checks: readonly string[] = [
 
   `select format('%s: the foreign key %s does not have tenant_id in it', t.name, c.conname) as fault
      from tables t join pg_constraint c on c.conrelid = t.id and c.contype = 'f' join tables other on other.id = c.confrelid
-    where other.name <> 'users' and t.name <> 'users'
+    where other.name <> all ($persons) and t.name <> all ($persons)
       and not exists (select from generate_subscripts(c.conkey, 1) n
                         join pg_attribute a on a.attrelid = t.id and a.attnum = c.conkey[n]
                         join pg_attribute b on b.attrelid = other.id and b.attnum = c.confkey[n]
@@ -173,6 +181,8 @@ export async function findIsolationFaults(superuser: SqlConnection): Promise<rea
   for (const check of checks) {
     const text = `with ${views} ${check}`
       .replaceAll('$free', `'{${freeTables.join(',')}}'::name[]`)
+      .replaceAll('$persons', `'{${Object.keys(personTables).join(',')}}'::name[]`)
+      .replaceAll('$columns', `'{${Object.values(personTables).join(',')}}'::text[]`)
       .replaceAll('$swept', `'{${sweptTables.join(',')}}'::name[]`)
       .replace(/tenant_is_set\(([a-z_.]+)\)/g, (_call, column: string) => isolatedColumn(column));
     const { rows } = await superuser.query<{ fault: string }>(text);

@@ -1,6 +1,7 @@
 /** Every form that Poort shows, by the view that draws it: how a person gets to see it, and what they would send. */
 import { openInteraction } from './attack_surface.ts';
 import { registerHelpDesk } from './help_desk.ts';
+import { newPersonWithTotp, totpCode } from './second_factor.ts';
 import type { TestServer } from './test_server.ts';
 import { callEndpoint, createUserAgent, type Page, type PageForm, readForm, type UserAgent } from './user_agent.ts';
 import type { TestClient, TestTenant } from './world.ts';
@@ -19,7 +20,7 @@ export interface FormKind {
   /** The hidden field that proves it to be ours. */
   readonly tokenName: 'csrf' | 'xsrf';
   /** What the person decides, beside the hidden fields. */
-  fields(tenant: TestTenant): Readonly<Record<string, string>>;
+  fields(tenant: TestTenant, form: OpenedForm): Readonly<Record<string, string>>;
   /** In a browser of its own unless one is given. */
   open(server: TestServer, tenant: TestTenant, agent?: UserAgent): Promise<OpenedForm>;
 }
@@ -41,6 +42,9 @@ async function askAtAnotherDevice(server: TestServer, tenant: TestTenant): Promi
   if (status !== 200) throw new Error(`the request was refused: ${status}`);
 }
 
+/** Of the app whose code is asked for in a browser. */
+const secrets = new WeakMap<UserAgent, string>();
+
 export const forms: readonly FormKind[] = [
   {
     view: 'sign_in',
@@ -48,6 +52,17 @@ export const forms: readonly FormKind[] = [
     fields: credentials,
     open: async (server, tenant, agent = createUserAgent(server.origin)) =>
       opened(agent, (await openInteraction(server, { tenant, agent })).page, 'csrf'),
+  },
+  {
+    view: 'second_factor',
+    tokenName: 'csrf',
+    fields: (_tenant, { agent }) => ({ code: totpCode(secrets.get(agent) ?? '', new Date()) }),
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      const { email, password, secret } = await newPersonWithTotp(server, tenant);
+      secrets.set(agent, secret);
+      const signIn = await openInteraction(server, { tenant, agent, extra: { prompt: 'login' } });
+      return opened(agent, await agent.submit(signIn.page, { email, password }), 'csrf');
+    },
   },
   {
     view: 'consent',

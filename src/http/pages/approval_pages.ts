@@ -6,12 +6,12 @@ import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { z } from 'zod';
 import type { Approvals } from '#src/oidc/approvals.ts';
-import { approvalsPath, signedInPath } from '#src/oidc/provider.ts';
+import { approvalsPath, signedInPaths } from '#src/oidc/provider.ts';
 import { readAccount } from '#src/storage/tables/people.ts';
 import { ProblemRaised, problems } from '../problems.ts';
 import type { ApprovalNotice } from './approval_models.ts';
 import { readFormBody } from './form_body.ts';
-import type { InteractionPagesOptions, PageState } from './interaction_pages.ts';
+import { goTo, type InteractionPagesOptions, type PageState } from './interaction_step.ts';
 import { createFormTokens, isCrossSite, localeOf, rememberLocale, showPage } from './page_kit.ts';
 
 const longestToken = 100;
@@ -34,14 +34,14 @@ export function mountApprovalPages(router: Router<PageState>, options: Interacti
   router.get(`/t/:slug${approvalsPath}`, async (ctx) => {
     if (!ctx.state.engine.protocol.ciba) return;
     const approvals = await ctx.state.engine.findApprovals(ctx.state.exchange);
-    if (approvals === undefined) return goTo(ctx, ctx.state.engine.signInAddress());
+    if (approvals === undefined) return goTo(ctx, ctx.state.engine.signInAddress({ returnTo: 'approvals' }));
     const { answered } = ctx.query;
     const notice = notices.has(answered) ? (answered as ApprovalNotice) : undefined; // just looked up
     await show({ ctx, state: ctx.state, approvals }, { status: 200, notice });
   });
 
   // The address sign-in comes back to holds a code: nobody can use it, but it need not stay in sight either.
-  router.get(`/t/:slug${signedInPath}`, async (ctx) => {
+  router.get(`/t/:slug${signedInPaths.approvals}`, async (ctx) => {
     const { engine, exchange } = ctx.state;
     if (!engine.protocol.ciba) return;
     const approvals = await engine.findApprovals(exchange);
@@ -72,7 +72,7 @@ export function mountApprovalPages(router: Router<PageState>, options: Interacti
     const answered = await engine.answerApproval(exchange, { id, decision });
     if (answered !== 'gone') return goTo(ctx, `${addressOf(ctx.state)}?answered=${answered}`);
     const now = await engine.findApprovals(exchange);
-    if (now === undefined) return goTo(ctx, engine.signInAddress());
+    if (now === undefined) return goTo(ctx, engine.signInAddress({ returnTo: 'approvals' }));
     await show({ ...visit, approvals: now }, { status: 400, notice: 'gone' });
   });
 
@@ -87,7 +87,7 @@ export function mountApprovalPages(router: Router<PageState>, options: Interacti
     const { ctx, state, approvals } = visit;
     const { tenant } = state.engine;
     const account = await readAccount(signInServices.database.tenant(tenant.id), approvals.accountId);
-    if (account === undefined) return goTo(ctx, state.engine.signInAddress());
+    if (account === undefined) return goTo(ctx, state.engine.signInAddress({ returnTo: 'approvals' }));
     const locale = localeOf(ctx, tenant);
     if (typeof ctx.query['ui_locales'] === 'string') rememberLocale(ctx, { locale, path: `/t/${tenant.slug}`, secure });
     const address = addressOf(state);
@@ -111,10 +111,4 @@ export function mountApprovalPages(router: Router<PageState>, options: Interacti
       languageSwitch: { kind: 'link', address: pathname },
     });
   }
-}
-
-function goTo(ctx: Context, address: string): void {
-  ctx.status = 303;
-  ctx.set('cache-control', 'no-store');
-  ctx.redirect(address);
 }

@@ -7,6 +7,7 @@ import { consentPages } from './consent_models.ts';
 import { homePages } from './home_models.ts';
 import type { Presenter } from './page_shell.ts';
 import { problemPages } from './problem_models.ts';
+import { secondFactorPages } from './second_factor_models.ts';
 import { signInPages } from './sign_in_models.ts';
 import { signOutPages } from './sign_out_models.ts';
 
@@ -16,6 +17,7 @@ const pages = {
   ...consentPages,
   ...homePages,
   ...problemPages,
+  ...secondFactorPages,
   ...signInPages,
   ...signOutPages,
 };

@@ -196,3 +196,9 @@ export async function findMember(
   );
   return rows[0];
 }
+
+/** Every tenant a person is a member of, in order. For what concerns the person and not a tenant: a password, its end everywhere. */
+export async function listTenantsOfPerson(database: Database, userId: UserId): Promise<readonly TenantId[]> {
+  const rows = await database.platform.query<{ id: TenantId }>('select tenants_of_person($1) as id', [userId]);
+  return rows.map(({ id }) => id);
+}

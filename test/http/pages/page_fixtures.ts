@@ -28,6 +28,16 @@ export function shellFor(locale: Locale, changes: Partial<PageShell> = {}): Page
 const signIn: PageModels['sign_in'] = { action: '/t/linde/interaction/abc/sign-in', csrf: 'csrf-value' };
 const links = { forgot: '/t/linde/forgot', signUp: '/t/linde/signup' };
 
+const secondFactor: PageModels['second_factor'] = {
+  action: '/t/linde/interaction/abc',
+  csrf: 'csrf-value',
+  account: 'ada.de.vries@linde.example',
+  methods: ['totp', 'backup_code'],
+  rememberDays: 30,
+  otherAccountAddress: '/t/linde/interaction/abc?again',
+  helpAddress: 'https://linde.example/hulp',
+};
+
 const consent: PageModels['consent'] = {
   action: '/t/linde/interaction/abc/consent',
   csrf: 'csrf-value',
@@ -65,6 +75,21 @@ const approvals: PageModels['approvals'] = {
 };
 
 export const pageStates: readonly PageState[] = [
+  state('second_factor at first', 'second_factor', secondFactor),
+  state('second_factor after wrong attempts', 'second_factor', { ...secondFactor, error: 'code' }),
+  state('second_factor with nothing filled in', 'second_factor', { ...secondFactor, error: 'missing' }),
+  state('second_factor with backup codes alone, after wrong attempts', 'second_factor', {
+    ...secondFactor,
+    methods: ['passkey', 'backup_code'],
+    rememberDays: 0,
+    error: 'code',
+  }),
+  state('second_factor while throttled', 'second_factor', {
+    ...secondFactor,
+    error: 'throttled',
+    retryAfterMinutes: 12,
+  }),
+  state('second_factor with a stale form', 'second_factor', { ...secondFactor, error: 'stale_form' }),
   state('sign_in at first', 'sign_in', signIn),
   state('sign_in with every link and a login hint', 'sign_in', { ...signIn, loginHint: 'ada@linde.example', links }),
   state('sign_in whose language switch posts the form', 'sign_in', signIn, { languageSwitch: { kind: 'form' } }),
