@@ -159,7 +159,7 @@ describe('what a tenant says about itself', () => {
       pushed_authorization_request_endpoint: 'ISSUER/par',
       end_session_endpoint: 'ISSUER/logout',
       jwks_uri: 'ISSUER/jwks',
-      acr_values_supported: ['urn:poort:acr:password'],
+      acr_values_supported: ['urn:poort:acr:password', 'urn:poort:acr:mfa'],
       authorization_response_iss_parameter_supported: true,
       backchannel_logout_session_supported: true,
       backchannel_logout_supported: true,
