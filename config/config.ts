@@ -7,6 +7,7 @@
 import { isIP } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { MailBudgets } from '#src/domain/mail.ts';
 import { PEOPLE_SETTINGS, type PeopleSettingName, type PeopleSettings } from '#src/domain/people_settings.ts';
 import { PROTOCOL_FEATURES, type ProtocolFeature, type ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import { Secret } from '#src/foundation/secret.ts';
@@ -48,7 +49,19 @@ export interface Config {
   readonly redisUrl: Secret | undefined;
   /** Each the plain base64 of 32 bytes, never empty. The first one seals, all of them open. */
   readonly masterKeys: readonly Secret[];
-  readonly mail: { readonly smtpUrl: Secret | undefined; readonly from: string };
+  readonly mail: {
+    readonly smtpUrl: Secret | undefined;
+    readonly from: string;
+    readonly timeLimitSeconds: number;
+    readonly retry: {
+      readonly maximumAttempts: number;
+      readonly firstRetrySeconds: number;
+      readonly maximumRetrySeconds: number;
+    };
+    readonly budgets: MailBudgets;
+    /** Of each tenant, where mail is not sent but shown. */
+    readonly developmentMailboxSize: number;
+  };
   /** Port 0 switches gRPC off. */
   readonly grpc: { readonly port: number; readonly host: string };
   /** Port 0 switches the metrics off. */
@@ -272,7 +285,29 @@ function build(
     databaseUrl: secret(values.database_url),
     redisUrl: secret(values.redis_url),
     masterKeys: (values.master_key ?? generatedKeys).map((key) => new Secret(key)),
-    mail: { smtpUrl: secret(values['mail.smtp_url']), from: values['mail.from'] ?? defaultSender(publicUrl) },
+    mail: {
+      smtpUrl: secret(values['mail.smtp_url']),
+      from: values['mail.from'] ?? defaultSender(publicUrl),
+      timeLimitSeconds: values['mail.time_limit_seconds'],
+      retry: {
+        maximumAttempts: values['mail.maximum_attempts'],
+        firstRetrySeconds: values['mail.first_retry_seconds'],
+        maximumRetrySeconds: values['mail.maximum_retry_seconds'],
+      },
+      budgets: {
+        requested: {
+          perRecipientAndHour: values['mail.requested_per_recipient_and_hour'],
+          perRecipientAndDay: values['mail.requested_per_recipient_and_day'],
+          perTenantAndHour: values['mail.requested_per_tenant_and_hour'],
+        },
+        notice: {
+          perRecipientAndHour: values['mail.notices_per_recipient_and_hour'],
+          perRecipientAndDay: values['mail.notices_per_recipient_and_day'],
+          perTenantAndHour: values['mail.notices_per_tenant_and_hour'],
+        },
+      },
+      developmentMailboxSize: values['mail.development_mailbox_size'],
+    },
     grpc: { port: values['grpc.port'], host: values['grpc.host'] },
     metricsPort: values.metrics_port,
     processes: values.processes,
@@ -437,7 +472,6 @@ function generalWarnings(
 /** Settings of parts that come with later versions. Whoever gives one must not believe that it does something. */
 const notYetInUse: readonly SettingName[] = [
   'redis_url',
-  'mail.smtp_url',
   'grpc.port',
   'grpc.host',
   'metrics_port',
@@ -510,6 +544,7 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     master_key: shownList(config.masterKeys.map(String)),
     'mail.smtp_url': maskedUrl(config.mail.smtpUrl),
     'mail.from': config.mail.from,
+    ...shownMail(config.mail),
     'grpc.port': String(config.grpc.port),
     'grpc.host': config.grpc.host,
     metrics_port: String(config.metricsPort),
@@ -564,6 +599,23 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'password_hashing.lanes': String(passwordHashing.lanes),
     'password_hashing.queue_length': String(passwordHashing.queueLength),
     'password_hashing.concurrency': passwordHashing.concurrency?.toString(),
+  };
+}
+
+function shownMail({ timeLimitSeconds, retry, budgets, developmentMailboxSize }: Config['mail']) {
+  const { requested, notice } = budgets;
+  return {
+    'mail.maximum_attempts': String(retry.maximumAttempts),
+    'mail.first_retry_seconds': String(retry.firstRetrySeconds),
+    'mail.maximum_retry_seconds': String(retry.maximumRetrySeconds),
+    'mail.time_limit_seconds': String(timeLimitSeconds),
+    'mail.requested_per_recipient_and_hour': String(requested.perRecipientAndHour),
+    'mail.requested_per_recipient_and_day': String(requested.perRecipientAndDay),
+    'mail.requested_per_tenant_and_hour': String(requested.perTenantAndHour),
+    'mail.notices_per_recipient_and_hour': String(notice.perRecipientAndHour),
+    'mail.notices_per_recipient_and_day': String(notice.perRecipientAndDay),
+    'mail.notices_per_tenant_and_hour': String(notice.perTenantAndHour),
+    'mail.development_mailbox_size': String(developmentMailboxSize),
   };
 }
 

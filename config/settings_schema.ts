@@ -172,6 +172,18 @@ export const settingDefinitions = {
     expected: 'a sender, for example Poort <no-reply@example.org>',
     optional: true,
   },
+  'mail.maximum_attempts': count(1, 100),
+  'mail.first_retry_seconds': seconds(1, 3600),
+  'mail.maximum_retry_seconds': seconds(1, dayInSeconds),
+  // Below the lease of src/flows/deliver_mails.ts.
+  'mail.time_limit_seconds': seconds(1, 100),
+  'mail.requested_per_recipient_and_hour': count(1, 1000),
+  'mail.requested_per_recipient_and_day': count(1, 1000),
+  'mail.requested_per_tenant_and_hour': count(1, 100_000),
+  'mail.notices_per_recipient_and_hour': count(1, 1000),
+  'mail.notices_per_recipient_and_day': count(1, 1000),
+  'mail.notices_per_tenant_and_hour': count(1, 100_000),
+  'mail.development_mailbox_size': count(1, 10_000),
   'grpc.port': {
     variable: 'POORT_GRPC_PORT',
     value: port,

@@ -249,7 +249,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
         health,
         logger,
         signInServices,
-        registrationServices: { database, clock, sealer, passwords: house.passwords },
+        registrationServices: { database, clock, sealer, passwords: house.passwords, mailBudgets: config.mail.budgets },
       }),
     );
     await listen(server, config);

@@ -109,8 +109,9 @@ export function commandLogger(world: World, config?: Config): Logger {
 }
 
 export function operatorContext({ database, clock, sealer, passwords, config }: House): FlowContext {
-  const { egressAllow } = config;
-  return { database, clock, sealer, passwords, egressAllow, actor: { type: 'operator', id: 'cli' }, origin: {} };
+  const { egressAllow, mail } = config;
+  const services = { database, clock, sealer, passwords, mailBudgets: mail.budgets, egressAllow };
+  return { ...services, actor: { type: 'operator', id: 'cli' }, origin: {} };
 }
 
 interface Failure {

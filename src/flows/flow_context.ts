@@ -1,5 +1,6 @@
 /** What every flow is given beside its input: who acts, from where, and the house's services. */
 import type { EventActor } from '#src/domain/event.ts';
+import type { MailBudgets } from '#src/domain/mail.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { PasswordHasher } from '#src/foundation/password_hashing.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
@@ -11,6 +12,7 @@ export interface FlowContext {
   readonly clock: Clock;
   readonly sealer: Sealer;
   readonly passwords: PasswordHasher;
+  readonly mailBudgets: MailBudgets;
   readonly actor: EventActor;
   readonly origin: Origin;
   /** Hosts and networks that outgoing calls may reach although they are private; none unless given. */

@@ -38,7 +38,7 @@ import { lockTenant } from '#src/storage/tables/tenants.ts';
 import { type FlowContext, Refusal } from './flow_context.ts';
 
 /** Keys need no password and nobody's. */
-export type KeyContext = Omit<FlowContext, 'passwords'>;
+export type KeyContext = Omit<FlowContext, 'passwords' | 'mailBudgets'>;
 
 /** What the settings say about the life of a key. */
 export function signingKeyRules({ keys, lifetimes }: Pick<Config, 'keys' | 'lifetimes'>): SigningKeyRules {

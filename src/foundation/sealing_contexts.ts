@@ -9,3 +9,8 @@ export function signingKeyContext(tenantId: string, kid: string): string {
 export function totpSecretContext(userId: string): string {
   return `totp_secret:${userId}`;
 }
+
+/** What a mail says, while it waits. */
+export function mailContext(tenantId: string, id: string): string {
+  return `mail:${tenantId}:${id}`;
+}

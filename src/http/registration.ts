@@ -31,7 +31,7 @@ import type { PageState } from './pages/interaction_step.ts';
 
 export interface RegistrationOptions {
   readonly config: Config;
-  readonly registrationServices: Pick<FlowContext, 'database' | 'clock' | 'sealer' | 'passwords'>;
+  readonly registrationServices: Pick<FlowContext, 'database' | 'clock' | 'sealer' | 'passwords' | 'mailBudgets'>;
 }
 
 const longestText = 2_000;

@@ -50,7 +50,7 @@ describe('settings of a machine where nothing was set', () => {
   });
 
   it('hold the lifetimes and limits that the interface promises', async () => {
-    const { lifetimes, signIn, passwordHashing } = await workspace.config();
+    const { lifetimes, signIn, passwordHashing, mail } = await workspace.config();
     const day = 86_400;
     expect(lifetimes).toEqual({
       accessTokenSeconds: 900,
@@ -72,6 +72,17 @@ describe('settings of a machine where nothing was set', () => {
       maximumPerIdentifierAndAddress: 5,
       maximumPerIdentifier: 50,
       maximumPerAddress: 100,
+    });
+    expect(mail).toEqual({
+      smtpUrl: undefined,
+      from: 'Poort <no-reply@localhost>',
+      timeLimitSeconds: 60,
+      retry: { maximumAttempts: 8, firstRetrySeconds: 60, maximumRetrySeconds: 3600 },
+      budgets: {
+        requested: { perRecipientAndHour: 5, perRecipientAndDay: 20, perTenantAndHour: 1000 },
+        notice: { perRecipientAndHour: 20, perRecipientAndDay: 100, perTenantAndHour: 10_000 },
+      },
+      developmentMailboxSize: 200,
     });
     expect(passwordHashing).toEqual({
       memoryKibibytes: 19_456,

@@ -179,6 +179,7 @@ describe('the catalogue of a migrated database', () => {
     );
     expect(rows.map((row) => row.name)).toEqual([
       'definer_counts on apis',
+      'definer_counts on mails',
       'definer_counts on signing_keys',
       'definer_counts on tenants',
       'definer_looks_up on memberships',
@@ -194,6 +195,7 @@ describe('the catalogue of a migrated database', () => {
       'definer_sweeps on remembered_devices',
       'definer_sweeps_expired on artifacts',
       'definer_sweeps_past on backchannel_logouts',
+      'definer_sweeps_past on mails',
       'definer_sweeps_past on sign_in_attempts',
       'members_only on backup_codes',
       'members_only on passkeys',

@@ -2,6 +2,7 @@ import { addDetailsType } from '#src/flows/manage_authorization_details.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
 import { addMember } from '#src/flows/manage_people.ts';
 import { createInitialAccessToken, registerClient } from '#src/flows/register_clients.ts';
+import { queueMail } from '#src/flows/send_mail.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.ts';
@@ -43,6 +44,7 @@ beforeAll(async () => {
     await oweLogout(server, tenant);
     await useExtensions(tenant);
     await keepFactors(server, tenant);
+    await oweMail(server, tenant);
   }
   const urls = roleUrls(server.database);
   [superuser, app, platform, owner] = await Promise.all(
@@ -75,6 +77,14 @@ async function oweLogout({ context }: TestServer, tenant: TestTenant): Promise<v
     const enqueue = "select backchannel_logout_enqueue($1, $2, $3, 'sid')";
     await transaction.query(enqueue, [tenant.id, created.clientId, tenant.person.id]);
   });
+}
+
+/** A mail that waits. */
+async function oweMail({ context }: TestServer, { id: tenantId, person }: TestTenant): Promise<void> {
+  const mail = { kind: 'email_code', code: '123456' } as const;
+  await context.database
+    .tenant(tenantId)
+    .transaction((transaction) => queueMail(context, transaction, { tenantId, to: person.email, locale: 'nl', mail }));
 }
 
 /** What a sign-in does not touch: a type of authorization details, an initial access token, and a client registered with one. */
@@ -305,13 +315,17 @@ describe('the role of the platform', () => {
     const names = functions.rows.map(({ name }) => name);
     expect(names).toEqual([
       'dead_logouts',
+      'dead_mails',
+      'mails_held_up',
       'person_by_email',
       'sweep_expired',
       'sweep_half_done',
       'sweep_logouts',
+      'sweep_mails',
       'tenants_of_person',
       'tenants_sealed_otherwise',
       'tenants_with_due_logouts',
+      'tenants_with_due_mails',
       'tenants_with_expired_sessions',
       'tenants_with_keys_due',
       'tenants_without_active_keys',
@@ -320,6 +334,10 @@ describe('the role of the platform', () => {
       "select tenants_with_due_logouts(now() + interval '1 hour', 10) as id",
     );
     expect(due.rows.map(({ id }) => id).sort()).toEqual([acme.id, globex.id].sort());
+    const mails = await platform.query<{ id: string }>(
+      "select tenants_with_due_mails(now() + interval '1 hour', 10) as id",
+    );
+    expect(mails.rows.map(({ id }) => id).sort()).toEqual([acme.id, globex.id].sort());
     const { rows } = await platform.query('select person_by_email($1) as id, tenants_without_active_keys() as n', [
       acme.person.email,
     ]);

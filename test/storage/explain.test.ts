@@ -113,6 +113,18 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   // Reads all sessions of a tenant: once a minute, and only where some have expired.
   sessions_expire: [],
   sessions_list: [`select * from sessions_list('${acme}', '00000000-0000-7000-9000-000000000008', now())`],
+  mail_enqueue: [
+    `select mail_enqueue('${acme}', '${person}', 'email_code', 'requested', array[5, 20, 1000], ${hash('1-7')}, 'x', now(), null);
+     set constraints all immediate`,
+  ],
+  mail_is_beyond_budget: [
+    `select mail_is_beyond_budget('${acme}', '${person}', 'requested', ${hash('1-7')}, now(), array[5, 20, 1000])`,
+  ],
+  mail_settle: [
+    `select mail_settle('${acme}', '${tenant(7)}', 0, now(), 'delivered', null, now(), 'x', 20, null)`,
+    `select mail_settle('${acme}', '${tenant(9)}', 0, now(), 'dead', 'x', now(), null, 0, null)`,
+  ],
+  mails_claim: [`select * from mails_claim('${acme}', now(), 60, 5)`],
   sign_in_attempts_count: [
     `select * from sign_in_attempts_count('${acme}', now(), 900, 5, array[${hash('1-7')}, ${hash('new')}])`,
   ],
@@ -157,6 +169,11 @@ const seed = `
   insert into backchannel_logouts (tenant_id, id, client_id, account_id, due_at, created_at)
     select tenant_id, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'client-' || 1 + n % 10, gen_random_uuid(),
            now() + case when n % 20 = 0 then interval '-1 hour' else interval '1 hour' end, now() from everyone;
+  insert into mails (tenant_id, id, kind, budget, counted, limits, recipient_hash, sealed, state, due_at, created_at, settled_at)
+    select tenant_id, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, case when n % 15 = 0 then 'none' else 'email_code' end,
+           'requested', true, array[5, 20, 1000], sha256((t || '-' || n)::bytea), 'x',
+           case when n < 30 then 'waiting' else 'delivered' end,
+           now() + case when n % 5 = 0 then interval '-1 hour' else interval '1 hour' end, now(), now() from everyone;
   insert into client_secrets (tenant_id, client_id, slot, secret_hash, created_at)
     select tenant_id, client_id, 1, sha256(client_id::bytea), now() from clients;
   insert into apis (tenant_id, audience, created_at)
@@ -243,7 +260,9 @@ async function plansOf(connection: SqlConnection, statement: string): Promise<re
   } finally {
     await connection.query('rollback');
   }
-  return connection.notices.slice(before).filter((notice) => notice.includes('Query Text:'));
+  // A foreign key is looked up in the unique index that it needs, or read whole while its table is three pages: PostgreSQL's own affair.
+  const isForeignKey = (notice: string): boolean => /FOR KEY SHARE OF x/.test(notice);
+  return connection.notices.slice(before).filter((notice) => notice.includes('Query Text:') && !isForeignKey(notice));
 }
 
 /** Rows that an index brought and a condition threw away: a few are chance, many are a missing index. */

@@ -59,6 +59,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       sealer: house.sealer,
       passwords: house.passwords,
       egressAllow: config.egressAllow,
+      mailBudgets: config.mail.budgets,
       actor: { type: 'operator', id: 'test' },
       origin: {},
     },
