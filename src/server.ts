@@ -11,6 +11,7 @@ import { createLogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts'
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
+import { type BreachedPasswords, createBreachedPasswords } from '#src/gateways/breached_passwords.ts';
 import { createEgress, type Egress } from '#src/gateways/egress.ts';
 import { type Schedule, startSchedule } from '#src/jobs/schedule.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
@@ -41,6 +42,7 @@ export interface House {
   readonly clock: Clock;
   readonly sealer: Sealer;
   readonly passwords: PasswordHasher;
+  readonly breachedPasswords: BreachedPasswords;
   readonly database: Database;
   readonly egress: Egress;
   readonly urls: DatabaseUrls;
@@ -73,6 +75,7 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
       otherUrls: otherDatabaseUrls(source.ownerUrl, sealer),
       onFault: (fault) => logger.warn({ err: fault }, 'a connection to the database was lost'),
     });
+    const egress = createEgress({ allowed: config.egressAllow, ...config.egress });
     return {
       config:
         source.publicUrl === undefined ? config : { ...config, http: { ...config.http, publicUrl: source.publicUrl } },
@@ -80,8 +83,9 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
       clock,
       sealer,
       passwords: createPasswordHasher(config.passwordHashing),
+      breachedPasswords: createBreachedPasswords({ egress, logger }),
       database,
-      egress: createEgress({ allowed: config.egressAllow, ...config.egress }),
+      egress,
       urls,
       async close() {
         await database.close();

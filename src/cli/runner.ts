@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { type Config, type EffectiveSetting, loadConfig } from '#config/config.ts';
 import { exitCodeFaultySettings, formatFaults, type SettingsFault } from '#config/faults.ts';
 import type { FlowContext } from '#src/flows/flow_context.ts';
+import type { PasswordJudges } from '#src/flows/judge_password.ts';
 import { createLogger } from '#src/foundation/logger.ts';
 import { type House, openHouse, StartupProblems } from '#src/server.ts';
 import { MigrationRefused } from '#src/storage/migrate.ts';
@@ -27,7 +28,7 @@ export interface Session {
   readonly config: Config;
   readonly house: House;
   /** To act as the operator. */
-  readonly context: FlowContext;
+  readonly context: FlowContext & PasswordJudges;
 }
 
 /** The settings are faulty; nothing else was tried. */
@@ -108,9 +109,10 @@ export function commandLogger(world: World, config?: Config): Logger {
   return createLogger(settings, { write: (line) => void world.errors.write(line) });
 }
 
-export function operatorContext({ database, clock, sealer, passwords, config }: House): FlowContext {
+export function operatorContext(house: House): FlowContext & PasswordJudges {
+  const { database, clock, sealer, passwords, breachedPasswords, config } = house;
   const { egressAllow, mail } = config;
-  const services = { database, clock, sealer, passwords, mailBudgets: mail.budgets, egressAllow };
+  const services = { database, clock, sealer, passwords, breachedPasswords, mailBudgets: mail.budgets, egressAllow };
   return { ...services, actor: { type: 'operator', id: 'cli' }, origin: {} };
 }
 

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '#config/config.ts';
 import type { FlowContext } from '#src/flows/flow_context.ts';
+import type { PasswordJudges } from '#src/flows/judge_password.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import { createLogger } from '#src/foundation/logger.ts';
 import { type RunningServer, startServer } from '#src/server.ts';
@@ -17,7 +18,7 @@ export interface TestServer {
   readonly database: TestDatabase;
   readonly server: RunningServer;
   /** For flows called as the operator. */
-  readonly context: FlowContext;
+  readonly context: FlowContext & PasswordJudges;
   /** Log lines, parsed: of level `warn` and above unless the options ask for more. */
   readonly log: readonly Readonly<Record<string, unknown>>[];
   close(): Promise<void>;
@@ -58,6 +59,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
       clock: house.clock,
       sealer: house.sealer,
       passwords: house.passwords,
+      breachedPasswords: house.breachedPasswords,
       egressAllow: config.egressAllow,
       mailBudgets: config.mail.budgets,
       actor: { type: 'operator', id: 'test' },
