@@ -149,6 +149,44 @@ export async function replacePasswordHash(
   ]);
 }
 
+/** Of whom a password is about to be changed, and where. */
+export interface PasswordOwnerRow {
+  readonly email: string;
+  readonly given_name: string | null;
+  readonly family_name: string | null;
+  readonly locale: 'nl' | 'en' | null;
+  readonly password_hash: string | null;
+  readonly tenant_name: string;
+  readonly tenant_slug: string;
+}
+
+/** Undefined when there is no such member. */
+export async function readPasswordOwner(
+  transaction: Transaction,
+  { tenantId, userId }: { readonly tenantId: TenantId; readonly userId: UserId },
+): Promise<PasswordOwnerRow | undefined> {
+  const rows = await transaction.query<PasswordOwnerRow>(
+    `select u.email::text as email, u.given_name, u.family_name, u.locale, u.password_hash, t.name as tenant_name, t.slug as tenant_slug
+       from memberships m join users u on u.id = m.user_id join tenants t on t.id = m.tenant_id
+      where m.tenant_id = $1 and m.user_id = $2`,
+    [tenantId, userId],
+  );
+  return rows[0];
+}
+
+/** Sets another password. False when the hash in use is not `from` any more: somebody else was faster. */
+export async function changePasswordHash(
+  transaction: Transaction,
+  change: { userId: UserId; from: string | undefined; to: string; now: Date },
+): Promise<boolean> {
+  const rows = await transaction.query(
+    `update users set password_hash = $3, password_changed_at = $4, updated_at = $4
+      where id = $1 and password_hash is not distinct from $2 returning id`,
+    [change.userId, change.from ?? null, change.to, change.now],
+  );
+  return rows.length === 1;
+}
+
 export async function touchLastSignIn(
   transaction: Transaction,
   member: { tenantId: TenantId; userId: UserId; now: Date },
