@@ -31,7 +31,7 @@ function presentApprovals(model: ApprovalsModel, { shell, t }: PageContext): Pag
   return {
     step: t('approvals.step'),
     heading: t('approvals.heading'),
-    failed: false,
+    failed: model.notice === 'gone',
     scripts: ['submit_guard'],
     account: displayName(model.account),
     notice: model.notice === undefined ? undefined : t(`approvals.notice.${model.notice}`),

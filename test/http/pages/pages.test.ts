@@ -1,10 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
+import { wcagContrast } from 'culori';
 import { HtmlValidate, StaticConfigLoader } from 'html-validate';
 import { displayName, safeAddress } from '#src/http/pages/page_shell.ts';
 import { assets, renderPage } from '#src/http/pages/render.ts';
 import { locales, texts } from '#src/http/pages/translations.ts';
-import { pageStates, shellFor } from './page_fixtures.ts';
+import { pageState, pageStates } from '#test/support/page_fixtures.ts';
+import { shellFor } from '#test/support/pages/page_state.ts';
 
 const viewsDirectory = new URL('../../../views/', import.meta.url);
 
@@ -89,10 +91,10 @@ describe.each(locales)('a page in %s', (locale) => {
 
 describe('the title', () => {
   it('begins with the word for error where something failed, and nowhere else', () => {
-    const failing = /after wrong|without an address|without a password|nothing filled|while|stale|^problem/u;
-    for (const { name, render } of pageStates) {
+    for (const { name, page, state, render } of pageStates) {
+      const failed = page === 'problem' || state.startsWith('error');
       const starts = [/<title>Fout: /u.test(render(shellFor('nl'))), /<title>Error: /u.test(render(shellFor('en')))];
-      expect({ name, starts }).toEqual({ name, starts: [failing.test(name), failing.test(name)] });
+      expect({ name, starts }).toEqual({ name, starts: [failed, failed] });
     }
   });
 });
@@ -172,10 +174,10 @@ describe('the sign-in form', () => {
 });
 
 describe('the consent form', () => {
-  const consent = pageStates.find(({ name }) => name === 'consent');
+  const consent = pageState('consent initial');
 
   it('offers deny first, allow beside it in the same dress, and the cursor on neither', () => {
-    const html = consent?.render(shellFor('en')) ?? '';
+    const html = consent.render(shellFor('en'));
     const buttons = tagsOf(html).filter(({ attributes }) => attributes.get('name') === 'decision');
     expect(buttons.map(({ attributes }) => attributes.get('value'))).toEqual(['deny', 'allow']);
     expect(new Set(buttons.map(({ attributes }) => attributes.get('class'))).size).toBe(1);
@@ -183,7 +185,7 @@ describe('the consent form', () => {
   });
 
   it('names the application, the account, where one will be sent and every right in words', () => {
-    const text = (consent?.render(shellFor('nl')) ?? '').replace(/<[^>]*>/gu, '');
+    const text = consent.render(shellFor('nl')).replace(/<[^>]*>/gu, '');
     for (const words of [
       'Zorgplanner',
       'ada.de.vries@linde.example',
@@ -198,7 +200,7 @@ describe('the consent form', () => {
   });
 
   it('shows the scheme where an installed app will be opened', () => {
-    const html = pageStates.find(({ name }) => name === 'consent for an installed app')?.render(shellFor('nl'));
+    const html = pageState('consent for an installed app').render(shellFor('nl'));
     expect(html).toContain('com.example.planner</bdi>');
   });
 });
@@ -221,7 +223,7 @@ describe('the logout form', () => {
 
 describe('the problem page', () => {
   it('tells the reference, the moment in Dutch time, and folds the OAuth code away', () => {
-    const html = pageStates.find(({ name }) => name === 'problem with an oauth error')?.render(shellFor('nl')) ?? '';
+    const html = pageState('problem with an oauth error').render(shellFor('nl'));
     expect(html).toContain('<code>0193f0a2-7c1e-7f6a-9b7e-4c1d2e3f4a5b</code>');
     expect(html).toContain('23 november 2026 om 14:04:05 CET');
     expect(html.indexOf('invalid_redirect_uri')).toBeGreaterThan(html.indexOf('<details>'));
@@ -373,15 +375,65 @@ describe('a template', () => {
   });
 });
 
+describe('the colours', () => {
+  const stylesheet = readFileSync(new URL('assets/poort.css', viewsDirectory), 'utf8');
+  const tokensOf = (block: string): ReadonlyMap<string, string> =>
+    new Map([...block.matchAll(/--([a-z-]+): (#[0-9a-f]{6});/gu)].map(([, name = '', value = '']) => [name, value]));
+  const [light = '', dark = ''] = [...stylesheet.matchAll(/:root \{([^}]*)\}/gu)].map(([, block]) => block);
+  const grounds = ['paper', 'arch-far', 'arch-near', 'card'];
+  // WCAG 2.2 1.4.3 and 1.4.11. The arch is here and not in the browser: axe cannot see in front of it.
+  const pairs: readonly (readonly [readonly string[], readonly string[], number])[] = [
+    [['ink', 'soft', 'accent', 'accent-deep'], grounds, 4.5],
+    [['ink', 'accent', 'accent-deep'], ['tint', 'field'], 4.5],
+    [['danger', 'ink'], ['danger-tint', 'card'], 4.5],
+    [['on-accent'], ['accent', 'accent-deep'], 4.5],
+    [['focus'], [...grounds, 'tint', 'danger-tint', 'field'], 3],
+    [['edge'], ['card', 'field'], 3],
+  ];
+
+  it.each([
+    ['light', light],
+    ['dark', dark],
+  ])('can be told apart by everybody in the %s scheme (items 4, 8)', (_scheme, block) => {
+    const tokens = tokensOf(block);
+    const contrast = (one: string, other: string) => wcagContrast(tokens.get(one) ?? '', tokens.get(other) ?? '');
+    const faint = pairs.flatMap(([texts, backgrounds, least]) =>
+      texts.flatMap((text) =>
+        backgrounds
+          .filter((background) => !(contrast(text, background) >= least))
+          .map((background) => `${text} on ${background}: ${contrast(text, background)}`),
+      ),
+    );
+    expect(faint).toEqual([]);
+  });
+
+  it('are tokens alone: no rule names a colour of its own, but the white around a QR code', () => {
+    const rules = stylesheet.replaceAll(/:root \{[^}]*\}/gu, '');
+    expect([...rules.matchAll(/#[0-9a-f]{3,8}\b|rgb\(|hsl\(/gu)].map(([colour]) => colour)).toEqual(['#fff']);
+  });
+});
+
 describe('the files beside the pages', () => {
   const sizeOf = (extension: string) =>
     assets.filter(({ path }) => path.endsWith(extension)).reduce((total, { body }) => total + gzipSync(body).length, 0);
 
-  it('stay small: 10 KiB of style and 8 KiB of script, compressed', () => {
+  it('stay small: 10 KiB of style, and 8 KiB of script on any page, compressed (item "Speed")', () => {
     expect(sizeOf('.css')).toBeGreaterThan(0);
     expect(sizeOf('.css')).toBeLessThanOrEqual(10 * 1024);
-    expect(sizeOf('.js')).toBeGreaterThan(0);
-    expect(sizeOf('.js')).toBeLessThanOrEqual(8 * 1024);
+    for (const { name, render } of pageStates) {
+      const loaded = tagsOf(render(shellFor('nl'))).flatMap(({ tag, attributes }) =>
+        tag === 'script' ? [attributes.get('src')] : [],
+      );
+      const scripts = assets.filter(({ path }) => loaded.includes(`/assets${path}`));
+      // The library for passkeys is extra, and only where it is used.
+      const own = scripts.filter(({ path }) => !path.startsWith('/webauthn.'));
+      const bytes = own.reduce((total, { body }) => total + gzipSync(body).length, 0);
+      expect({ name, missing: loaded.length - scripts.length, fits: bytes <= 8 * 1024 }).toEqual({
+        name,
+        missing: 0,
+        fits: true,
+      });
+    }
   });
 
   it('carry their content in their name, and every page refers only to them', () => {

@@ -1,6 +1,6 @@
 import { renderPage } from '#src/http/pages/render.ts';
 import { chooseLocale, formatMoment, type Locale, texts, translatorFor } from '#src/http/pages/translations.ts';
-import { shellFor } from './page_fixtures.ts';
+import { shellFor } from '#test/support/pages/page_state.ts';
 
 // The files hold nothing else: a fault in one of them fails below.
 type Texts = { readonly [key: string]: string | Texts };

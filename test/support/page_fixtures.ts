@@ -1,0 +1,72 @@
+/**
+ * Every hosted page in every state worth looking at: at first, after a mistake, after it did what it is for, and more. A page
+ * that is missing here fails the types and the tests. Fixtures of a noun are in test/support/pages/<noun>_fixtures.ts.
+ */
+import type { Context } from 'koa';
+import { showPage } from '#src/http/pages/page_kit.ts';
+import type { PageName } from '#src/http/pages/page_models.ts';
+import type { PageShell } from '#src/http/pages/page_shell.ts';
+import { renderPage } from '#src/http/pages/render.ts';
+import type { Locale } from '#src/http/pages/translations.ts';
+import { approvalFixtures } from './pages/approval_fixtures.ts';
+import { consentFixtures } from './pages/consent_fixtures.ts';
+import { homeFixtures } from './pages/home_fixtures.ts';
+import { type PageFixtures, type PageState, type PageStates, shellFor } from './pages/page_state.ts';
+import { problemFixtures } from './pages/problem_fixtures.ts';
+import { secondFactorFixtures } from './pages/second_factor_fixtures.ts';
+import { signInFixtures } from './pages/sign_in_fixtures.ts';
+import { signOutFixtures } from './pages/sign_out_fixtures.ts';
+
+// One line for each noun, in the order of the alphabet, as in src/http/pages/page_models.ts.
+export const pageFixtures: PageFixtures = {
+  ...approvalFixtures,
+  ...consentFixtures,
+  ...homeFixtures,
+  ...problemFixtures,
+  ...secondFactorFixtures,
+  ...signInFixtures,
+  ...signOutFixtures,
+};
+
+export interface Shown {
+  /** Reads as a sentence in a test's name: "sign_in error". */
+  readonly name: string;
+  readonly page: PageName;
+  readonly state: string;
+  render(shell: PageShell): string;
+  /** Answers as the product does, with the page's own policy. */
+  show(ctx: Context, locale: Locale): void;
+}
+
+const pageNames = Object.keys(pageFixtures) as readonly PageName[]; // the keys of a record typed by PageName
+
+export const pageStates: readonly Shown[] = pageNames.flatMap((page) => statesOf(page, pageFixtures[page]));
+
+/** The state with that name. Throws when there is none: a test would look at nothing. */
+export function pageState(name: string): Shown {
+  const found = pageStates.find((state) => state.name === name);
+  if (found === undefined) throw new Error(`no fixture is called "${name}"`);
+  return found;
+}
+
+function statesOf<N extends PageName>(
+  page: N,
+  { initial, error, success, more = {} }: PageStates<N>,
+): readonly Shown[] {
+  const states = Object.entries({ initial, error, success, ...more });
+  return states.flatMap(([state, shown]) => ('without' in shown ? [] : [shownAs(page, state, shown)]));
+}
+
+function shownAs<N extends PageName>(page: N, state: string, { model, shell: changes = {} }: PageState<N>): Shown {
+  return {
+    name: `${page} ${state}`,
+    page,
+    state,
+    render: (shell) => renderPage(page, { ...shell, ...changes }, model),
+    show(ctx, locale) {
+      const { tenantName, assetsPath: _served, ...shell } = shellFor(locale, changes);
+      const tenant = tenantName === undefined ? undefined : { name: tenantName };
+      showPage(ctx, { name: page, model, status: 200, ...shell, tenant });
+    },
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * Serves every page of the fixtures as the product would: the real headers, the real policy, the real files beside it. What a
+ * form sends is kept, and answered with a redirect to an application on another origin.
+ */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import Koa from 'koa';
+import { setSecurityHeaders } from '#src/http/gates/security_headers.ts';
+import { contentSecurityPolicy, formActionSource } from '#src/http/pages/content_security_policy.ts';
+import { assetsPath } from '#src/http/pages/page_kit.ts';
+import { assets } from '#src/http/pages/render.ts';
+import type { Locale } from '#src/http/pages/translations.ts';
+import { pageState } from './page_fixtures.ts';
+
+export interface PageServer {
+  readonly origin: string;
+  readonly application: string;
+  /** The bodies of what was posted. */
+  readonly posted: string[];
+  addressOf(name: string, locale?: Locale): string;
+  close(): Promise<void>;
+}
+
+export async function startPageServer(): Promise<PageServer> {
+  const posted: string[] = [];
+  const relyingParty = createServer((_request, response) => response.end('signed in at the application'));
+  const application = await listen(relyingParty);
+  const app = new Koa();
+  app.use(async (ctx) => {
+    setSecurityHeaders(ctx.res, { secure: false });
+    const asset = assets.find(({ path }) => assetsPath + path === ctx.path);
+    if (asset !== undefined) {
+      ctx.set('content-type', asset.contentType);
+      ctx.body = asset.body;
+      return;
+    }
+    if (ctx.method === 'POST') {
+      const parts: Buffer[] = [];
+      for await (const part of ctx.req) parts.push(part);
+      posted.push(Buffer.concat(parts).toString());
+      ctx.status = 303;
+      ctx.redirect(`${application}/callback?code=1`);
+      return;
+    }
+    const { state, locale, with_client: withClient } = ctx.query;
+    if (typeof state !== 'string') return;
+    pageState(state).show(ctx, locale === 'en' ? 'en' : 'nl');
+    const source = formActionSource(`${application}/callback`);
+    if (withClient !== undefined && source !== undefined)
+      ctx.set('content-security-policy', contentSecurityPolicy({ formActionOrigins: [source] }));
+  });
+  const server = createServer(app.callback());
+  const origin = await listen(server);
+  return {
+    origin,
+    application,
+    posted,
+    addressOf: (name, locale = 'nl') => `${origin}/?locale=${locale}&state=${encodeURIComponent(name)}`,
+    async close() {
+      for (const open of [server, relyingParty]) {
+        open.closeAllConnections();
+        await new Promise((resolve) => open.close(resolve));
+      }
+    },
+  };
+}
+
+async function listen(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  // A TCP server's address is always of this shape.
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
