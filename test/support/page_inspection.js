@@ -2,7 +2,10 @@
 // Test support only: the browser runs it before the page's own scripts, outside the page's policy.
 const shortly = (element) => element.outerHTML.replace(/\s+/gu, ' ').slice(0, 120);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-const seen = (element) => element.checkVisibility({ visibilityProperty: true }) && !element.closest('.visually-hidden');
+// What only a screen reader gets is clipped to nothing.
+const clipped = (element) =>
+  element !== null && (getComputedStyle(element).clipPath === 'inset(50%)' || clipped(element.parentElement));
+const seen = (element) => element.checkVisibility({ visibilityProperty: true }) && !clipped(element);
 const targets = 'a[href], button, input:not([type=hidden]), select, textarea, summary';
 
 const backgroundBehind = (element) => {
@@ -48,7 +51,7 @@ function sizes() {
   if (sideways > 0) faults.push(`scrolls ${sideways} px sideways`);
   for (const target of all(targets).filter(seen)) {
     // A link inside a sentence is as high as its line (WCAG 2.2 2.5.8, "inline"); a checkbox has its label.
-    if (getComputedStyle(target).display === 'inline' || target.matches('.skip:not(:focus)')) continue;
+    if (getComputedStyle(target).display === 'inline') continue;
     const { width, height } = (target.type === 'checkbox' ? target.closest('label') : target).getBoundingClientRect();
     if (height < (target.matches('.button') ? 44 : 24) || width < 24)
       faults.push(`${Math.round(width)} x ${Math.round(height)} px: ${shortly(target)}`);
@@ -70,7 +73,7 @@ function spacedText() {
   const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let text = words.nextNode(); text !== null; text = words.nextNode()) {
     const element = text.parentElement;
-    if (text.data.trim() === '' || !seen(element) || element.matches('.skip')) continue;
+    if (text.data.trim() === '' || !seen(element)) continue;
     const range = document.createRange();
     range.selectNodeContents(text);
     const { right, bottom, top } = range.getBoundingClientRect();
@@ -91,7 +94,13 @@ function spacedText() {
 function focus() {
   const faults = [];
   const rings = [];
-  for (const target of all(targets).filter((element) => seen(element) && element.tabIndex >= 0)) {
+  // The skip link is seen when it has the focus.
+  const reached = all(targets).filter(
+    (element) => element.tabIndex >= 0 && (seen(element) || element.matches('.skip')),
+  );
+  for (const target of reached) {
+    // What has the focus already would not be scrolled to.
+    document.activeElement?.blur();
     target.focus();
     const { outlineStyle, outlineWidth, outlineColor } = getComputedStyle(target);
     if (outlineStyle === 'none' || Number.parseFloat(outlineWidth) < 2) faults.push(`no ring: ${shortly(target)}`);
