@@ -9,6 +9,7 @@ import type { Health } from './health.ts';
 import { mountApprovalPages } from './pages/approval_pages.ts';
 import { mountInteractionPages } from './pages/interaction_pages.ts';
 import type { InteractionPagesOptions, PageState } from './pages/interaction_step.ts';
+import { createOwnPages, mountSignedIn } from './pages/own_pages.ts';
 import { assetsPath, localeOf, showPage } from './pages/page_kit.ts';
 import { assets } from './pages/render.ts';
 import { problemSections } from './problem_pages.ts';
@@ -69,6 +70,8 @@ export function createPagesApp(options: PagesOptions): Pages {
   });
   mountInteractionPages(tenant, options);
   mountApprovalPages(tenant, options);
+  const ownPages = createOwnPages(options);
+  mountSignedIn(tenant, ownPages, options);
   mountRegistration(tenant, options);
 
   const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);
