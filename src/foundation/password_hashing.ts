@@ -1,18 +1,20 @@
 /**
- * This file owns how passwords are hashed and verified: argon2id, the bcrypt hashes that imported people bring along,
- * and how many may run at once. It does not own which passwords are acceptable (domain/user.ts), how often somebody may
- * try (domain/sign_in_throttle.ts) or where hashes are kept.
+ * This file owns how passwords are hashed and verified: argon2id, the hashes that imported people bring along, and how many
+ * may run at once. It does not own how hashes are written (stored_hashes.ts), which passwords are acceptable
+ * (domain/password_policy.ts), how often somebody may try (domain/sign_in_throttle.ts) or where hashes are kept.
  *
- * Why a gate: argon2 and bcrypt run on libuv's thread pool, which token signing needs too. A storm of hashes takes the
+ * Why a gate: all of them run on libuv's thread pool, which token signing needs too. A storm of hashes takes the
  * 99th percentile of signing from 2 to 636 milliseconds; at most `cores - 1` at a time keeps it at 7. More at once does
  * not hash faster, it only takes more memory. The queue in front is bounded, because a request that waits behind
  * hundreds of others is answered to nobody.
  */
 
-import { randomBytes } from 'node:crypto';
+import { pbkdf2, randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { promisify } from 'node:util';
 import { verify as verifyBcrypt } from '@node-rs/bcrypt';
 import { argon2id, hash as hashArgon2, verify as verifyArgon2 } from 'argon2';
+import { ARGON2_CEILING, parseStoredHash, type StoredHash } from './stored_hashes.ts';
 
 /** The longest password, in UTF-8 bytes as given (domain/user.ts refuses it earlier). Nothing shorter is truncated. */
 const MAXIMUM_PASSWORD_BYTES = 1024;
@@ -20,14 +22,6 @@ const MAXIMUM_PASSWORD_BYTES = 1024;
 const MAXIMUM_BCRYPT_PASSWORD_BYTES = 72;
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
-
-/** Ceilings for hashes that others made: a hash whose parameters ask for hours or gigabytes is a denial of service. */
-const CEILING = { memoryKibibytes: 262_144, passes: 16, lanes: 16, bcryptCost: 15 } as const;
-
-/** The parameters in either order: the reference implementation writes m,t,p, others m,p,t. */
-const ARGON2ID =
-  /^\$argon2id\$v=19\$m=(\d{1,7}),(?:t=(\d{1,3}),p=(\d{1,3})|p=(\d{1,3}),t=(\d{1,3}))\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,171})$/;
-const BCRYPT = /^\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{53}$/;
 
 /** Settings of the hasher. The first three are the parameters of new argon2id hashes. */
 export interface PasswordHashingSettings {
@@ -57,7 +51,8 @@ export interface PasswordHasher {
    * Compares. Without a hash (nobody there), with an unusable one, or with a password that cannot match, it verifies
    * against a decoy of the live parameters and answers "no" after the same work. Throws PasswordHashingBusy.
    *
-   * The time of a hash with other parameters, bcrypt above all, differs from the decoy's until its owner signs in once.
+   * The time of a hash with other parameters or of another kind, as imported people bring along, differs from the decoy's
+   * until its owner signs in once and has it replaced.
    */
   verify(hash: string | undefined, password: string): Promise<PasswordVerification>;
   /** Proves at start that both native builds give right answers on this machine. Throws when not. */
@@ -95,7 +90,8 @@ export function createPasswordHasher(settings: PasswordHashingSettings): Passwor
   const decoy = encodeHash(settings, randomBytes(SALT_BYTES), randomBytes(HASH_BYTES));
 
   async function spendTheSameWork(password: string): Promise<PasswordVerification> {
-    await gate.run(() => verifyArgon2(decoy, isAcceptable(password) ? password : ''));
+    const candidates = isAcceptable(password) ? formsOf(password) : [''];
+    await gate.run(() => matchesAny(candidates, (candidate) => verifyArgon2(decoy, candidate)));
     return NO_MATCH;
   }
 
@@ -108,18 +104,13 @@ export function createPasswordHasher(settings: PasswordHashingSettings): Passwor
     },
 
     async verify(hash, password) {
-      const stored = parseHash(hash);
+      const stored = hash === undefined ? undefined : parseStoredHash(hash);
       if (stored === undefined || !isAcceptable(password)) return spendTheSameWork(password);
 
-      if (stored.algorithm === 'argon2id') {
-        const matches = await gate.run(() => verifyArgon2(stored.hash, password.normalize('NFKC')));
-        return { matches, outdated: matches && !hasParameters(stored, settings) };
-      }
-
-      const candidates = bcryptCandidates(password);
+      const candidates = stored.algorithm === 'bcrypt' ? bcryptCandidates(password) : formsOf(password);
       if (candidates.length === 0) return spendTheSameWork(password);
-      const matches = await gate.run(() => matchesAny(stored.hash, candidates));
-      return { matches, outdated: matches };
+      const matches = await gate.run(() => matchesAny(candidates, (candidate) => isMadeFrom(stored, candidate)));
+      return { matches, outdated: matches && !hasParameters(stored, settings) };
     },
 
     async selfTest() {
@@ -139,11 +130,11 @@ export function createPasswordHasher(settings: PasswordHashingSettings): Passwor
 }
 
 /**
- * Whether `verify` could ever match this hash: argon2id (version 19) or bcrypt ($2a$, $2b$, $2y$), within the ceilings.
- * Whoever imports people asks this first, because an unusable hash only shows as a sign-in that never succeeds.
+ * Whether `verify` could ever match this hash: one of those that stored_hashes.ts reads, within the ceilings. Whoever imports
+ * people asks this first, because an unusable hash only shows as a sign-in that never succeeds.
  */
 export function isUsablePasswordHash(hash: string): boolean {
-  return parseHash(hash) !== undefined;
+  return parseStoredHash(hash) !== undefined;
 }
 
 function checkSettings(settings: PasswordHashingSettings): void {
@@ -152,11 +143,11 @@ function checkSettings(settings: PasswordHashingSettings): void {
   const possible =
     whole &&
     lanes >= 1 &&
-    lanes <= CEILING.lanes &&
+    lanes <= ARGON2_CEILING.lanes &&
     passes >= 1 &&
-    passes <= CEILING.passes &&
+    passes <= ARGON2_CEILING.passes &&
     memoryKibibytes >= 8 * lanes &&
-    memoryKibibytes <= CEILING.memoryKibibytes &&
+    memoryKibibytes <= ARGON2_CEILING.memoryKibibytes &&
     queueLength >= 0 &&
     (concurrency ?? 1) >= 1;
   if (!possible) throw new RangeError('these settings for password hashing are impossible');
@@ -176,45 +167,41 @@ function encodeHash(settings: PasswordHashingSettings, salt: Buffer, hash: Buffe
   return `$argon2id$v=19$${parameters}$${unpadded(salt)}$${unpadded(hash)}`;
 }
 
-type StoredHash =
-  | {
-      readonly algorithm: 'argon2id';
-      readonly hash: string;
-      readonly memoryKibibytes: number;
-      readonly passes: number;
-      readonly lanes: number;
-    }
-  | { readonly algorithm: 'bcrypt'; readonly hash: string };
-
-/** Reads the parameters ourselves, so that the native code never sees a hash that would crash or occupy it. */
-function parseHash(hash: string | undefined): StoredHash | undefined {
-  if (hash === undefined) return undefined;
-
-  const bcrypt = BCRYPT.exec(hash);
-  if (bcrypt !== null) {
-    const cost = Number(bcrypt[1]);
-    return cost >= 4 && cost <= CEILING.bcryptCost ? { algorithm: 'bcrypt', hash } : undefined;
-  }
-
-  const argon2 = ARGON2ID.exec(hash);
-  if (argon2 === null) return undefined;
-  const memoryKibibytes = Number(argon2[1]);
-  const passes = Number(argon2[2] ?? argon2[5]);
-  const lanes = Number(argon2[3] ?? argon2[4]);
-  if (lanes < 1 || lanes > CEILING.lanes) return undefined;
-  if (passes < 1 || passes > CEILING.passes) return undefined;
-  if (memoryKibibytes < 8 * lanes || memoryKibibytes > CEILING.memoryKibibytes) return undefined;
-  // base64 never leaves one sextet over; the PHC parser would refuse it with an exception
-  if (argon2.slice(6).some((part) => part.length % 4 === 1)) return undefined;
-  return { algorithm: 'argon2id', hash, memoryKibibytes, passes, lanes };
-}
-
-function hasParameters(stored: StoredHash & { algorithm: 'argon2id' }, settings: PasswordHashingSettings): boolean {
+function hasParameters(stored: StoredHash, settings: PasswordHashingSettings): boolean {
   return (
+    stored.algorithm === 'argon2' &&
+    stored.variant === 'argon2id' &&
     stored.memoryKibibytes === settings.memoryKibibytes &&
     stored.passes === settings.passes &&
     stored.lanes === settings.lanes
   );
+}
+
+const deriveByPbkdf2 = promisify(pbkdf2);
+const deriveByScrypt = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
+
+async function isMadeFrom(stored: StoredHash, candidate: string): Promise<boolean> {
+  switch (stored.algorithm) {
+    case 'argon2':
+      return verifyArgon2(stored.hash, candidate);
+    case 'bcrypt':
+      return verifyBcrypt(candidate, stored.hash);
+    case 'pbkdf2': {
+      const { salt, iterations, derived, digest } = stored;
+      return timingSafeEqual(await deriveByPbkdf2(candidate, salt, iterations, derived.length, digest), derived);
+    }
+    case 'scrypt': {
+      const { salt, derived, cost, blockSize, parallelization } = stored;
+      // What the algorithm itself takes is bounded by stored_hashes.ts; OpenSSL wants a little more than that.
+      const maxmem = 128 * blockSize * (cost + parallelization + 2) + 1024;
+      const options = { cost, blockSize, parallelization, maxmem };
+      return timingSafeEqual(await deriveByScrypt(candidate, salt, derived.length, options), derived);
+    }
+    default: {
+      const never: never = stored;
+      return never;
+    }
+  }
 }
 
 /** Ill-formed UTF-16 would become U+FFFD, so that many different passwords would be one. */
@@ -224,19 +211,29 @@ function isAcceptable(password: string): boolean {
 }
 
 /**
- * What a bcrypt hash may have been made from: the bytes as given, then their NFKC form. bcrypt reads 72 bytes and
- * repeats the password, closed by a NUL, to fill them: beyond 72 bytes everything matches (`x`×73 the hash of `x`×72),
- * and `a\0a` matches the hash of `a`. Neither may ever match here.
+ * What a hash may have been made from: the NFKC form, as here, or the bytes as given, as elsewhere. Nearly always one. Tried in this
+ * order for every hash and for the decoy, so that the work does not tell whose password was typed.
  */
-function bcryptCandidates(password: string): string[] {
-  return [...new Set([password, password.normalize('NFKC')])].filter(
+function formsOf(password: string): readonly string[] {
+  return [...new Set([password.normalize('NFKC'), password])];
+}
+
+/**
+ * bcrypt reads 72 bytes and repeats the password, closed by a NUL, to fill them: beyond 72 bytes everything matches (`x`×73 the hash
+ * of `x`×72), and `a\0a` matches the hash of `a`. Neither may ever match here.
+ */
+function bcryptCandidates(password: string): readonly string[] {
+  return formsOf(password).filter(
     (candidate) => !candidate.includes('\0') && Buffer.byteLength(candidate, 'utf8') <= MAXIMUM_BCRYPT_PASSWORD_BYTES,
   );
 }
 
-async function matchesAny(hash: string, candidates: readonly string[]): Promise<boolean> {
+async function matchesAny(
+  candidates: readonly string[],
+  matches: (candidate: string) => Promise<boolean>,
+): Promise<boolean> {
   for (const candidate of candidates) {
-    if (await verifyBcrypt(candidate, hash)) return true;
+    if (await matches(candidate)) return true;
   }
   return false;
 }

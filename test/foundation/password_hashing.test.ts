@@ -1,5 +1,5 @@
 import { hash as hashBcrypt } from '@node-rs/bcrypt';
-import { argon2i, argon2id, hash as hashArgon2 } from 'argon2';
+import { argon2id, hash as hashArgon2 } from 'argon2';
 import { judgeNewPassword } from '#src/domain/user.ts';
 import {
   createPasswordHasher,
@@ -134,7 +134,7 @@ describe('a hash that cannot be used', () => {
     `$argon2id$v=19$m=64,t=1,p=0$${SALT}$${TAG}`,
     `$argon2id$v=19$m=8,t=1,p=2$${SALT}$${TAG}`,
     `$argon2id$v=18$m=64,t=1,p=1$${SALT}$${TAG}`,
-    `$argon2d$v=19$m=64,t=1,p=1$${SALT}$${TAG}`,
+    `$argon2x$v=19$m=64,t=1,p=1$${SALT}$${TAG}`,
     `$2a$31$${'a'.repeat(53)}`,
     `$2a$03$${'a'.repeat(53)}`,
     `$2x$04$${'a'.repeat(53)}`,
@@ -145,11 +145,6 @@ describe('a hash that cannot be used', () => {
 
   it.each(UNUSABLE)('matches nothing: %j', async (hash) => {
     expect(isUsablePasswordHash(hash)).toBe(false);
-    expect(await hasher.verify(hash, 'correct horse')).toEqual(NO);
-  });
-
-  it('of another variant of argon2 matches nothing, even when it is right', async () => {
-    const hash = await hashArgon2('correct horse', { type: argon2i, memoryCost: 64, timeCost: 2, parallelism: 1 });
     expect(await hasher.verify(hash, 'correct horse')).toEqual(NO);
   });
 
