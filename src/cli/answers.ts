@@ -10,6 +10,8 @@ export interface Answer {
   readonly text: string;
   /** 0 unless told: `doctor` answers in full and says by its exit code that something is wrong. */
   readonly exitCode?: number;
+  /** Done, but: to standard error for a person, and as `warnings` for a program. */
+  readonly warnings?: readonly string[];
 }
 
 /** The house understood and said no. Exit code 1. */

@@ -59,7 +59,10 @@ export function createRunner(world: World): Runner {
       const answer = await act();
       if (answer === undefined) return;
       exitCode = answer.exitCode ?? 0;
-      world.output.write(`${options.json === true ? JSON.stringify(answer.json) : answer.text}\n`);
+      const { warnings = [] } = answer;
+      const json = warnings.length === 0 ? answer.json : { ...answer.json, warnings };
+      world.output.write(`${options.json === true ? JSON.stringify(json) : answer.text}\n`);
+      if (options.json !== true) for (const warning of warnings) world.errors.write(`poort: warning: ${warning}\n`);
     } catch (fault) {
       const failure = judge(fault);
       exitCode = failure.exitCode;

@@ -1,17 +1,25 @@
 /** `poort user …`: people of a tenant. Passwords come from an option or a line of standard input and go nowhere but the flow. */
 import type { Command } from 'commander';
 import type { TenantId } from '#src/domain/tenant.ts';
+import { type ChangePasswordOutcome, changePassword } from '#src/flows/change_password.ts';
 import { type AddMemberOutcome, addMember, changeMembershipStatus, showMember } from '#src/flows/manage_people.ts';
 import { listMembers, type MemberRow } from '#src/storage/tables/people.ts';
+import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';
 import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';
-import { readLine } from './read_line.ts';
 import type { Runner, Session } from './runner.ts';
+import { addImportCommand } from './user_import.ts';
+import {
+  type ChosenPassword,
+  choosePassword,
+  type PasswordOptions,
+  passwordToSet,
+  passwordWarnings,
+  takingPassword,
+} from './user_passwords.ts';
 
-interface CreateOptions extends TenantOptions {
+interface CreateOptions extends TenantOptions, PasswordOptions {
   readonly email: string;
-  readonly password?: string;
-  readonly passwordStdin?: boolean;
   readonly role?: readonly string[];
   readonly verified?: boolean;
   readonly givenName?: string;
@@ -25,28 +33,22 @@ interface OneUserOptions extends TenantOptions {
 export function addUserCommands(program: Command, runner: Runner): void {
   const user = group(program, 'user', 'people of a tenant');
 
-  answering(user.command('create').description('add a person to a tenant, also one who is known at another tenant'), [
-    'user create --tenant acme --email ada@example.org --role admin --verified --password-stdin < password.txt',
-    'user create --tenant acme --email ada@example.org --json',
-  ])
-    .addOption(tenantOption())
-    .requiredOption('--email <address>', 'the e-mail address, which is also what the person signs in with')
-    .option('--password <password>', 'for tests only: other people of this machine can read it')
-    .option('--password-stdin', 'read the password from the first line of standard input')
+  takingPassword(
+    answering(user.command('create').description('add a person to a tenant, also one who is known at another tenant'), [
+      'user create --tenant acme --email ada@example.org --role admin --verified --password-stdin < password.txt',
+      'user create --tenant acme --email ada@example.org --generate-password',
+    ])
+      .addOption(tenantOption())
+      .requiredOption('--email <address>', 'the e-mail address, which is also what the person signs in with'),
+  )
     .addOption(repeatable('--role <name>', 'a role of the tenant'))
     .option('--verified', 'the address is known to be theirs')
     .option('--given-name <name>')
     .option('--family-name <name>')
     .action((options: CreateOptions) =>
       runner.run(options, async () => {
-        if (options.password !== undefined && options.passwordStdin === true) {
-          throw new WrongUsage('--password and --password-stdin exclude each other');
-        }
-        const password = options.passwordStdin === true ? await readLine(runner.world.input) : options.password;
-        if (password === '') throw new WrongUsage('the password is empty');
-        await runner.withHouse(options, (session) =>
-          create(session, { ...options, ...(password !== undefined && { password }) }),
-        );
+        const chosen = await choosePassword(runner, options);
+        await runner.withHouse(options, (session) => create(session, { options, chosen }));
         return undefined;
       }),
     );
@@ -75,6 +77,23 @@ export function addUserCommands(program: Command, runner: Runner): void {
   ]).action((person: string | undefined, options: OneUserOptions) =>
     withPerson(runner, { person, options }, (session, found) => change(session, { ...found, status: 'active' })),
   );
+
+  takingPassword(
+    answering(oneUser(user, 'reset-password').description('set another password; every session of the person ends'), [
+      'user reset-password --tenant acme ada@example.org --generate-password',
+      'user reset-password --tenant acme --email ada@example.org --password-stdin < password.txt',
+    ]),
+  ).action((person: string | undefined, options: OneUserOptions & PasswordOptions) =>
+    runner.run(options, async () => {
+      const chosen = await choosePassword(runner, options);
+      if (chosen === undefined)
+        throw new WrongUsage('choose one of --generate-password, --password-stdin and --password');
+      await withPerson(runner, { person, options }, (session, found) => resetPassword(session, { ...found, chosen }));
+      return undefined;
+    }),
+  );
+
+  addImportCommand(user, runner);
 }
 
 function oneUser(parent: Command, name: string): Command {
@@ -85,12 +104,16 @@ function oneUser(parent: Command, name: string): Command {
     .option('--email <address>', 'the same, as an option');
 }
 
-async function create(session: Session, options: CreateOptions): Promise<Answer> {
+async function create(
+  session: Session,
+  { options, chosen }: { readonly options: CreateOptions; readonly chosen: ChosenPassword | undefined },
+): Promise<Answer> {
   const tenant = await findTenant(session, options.tenant);
+  const toSet = chosen === undefined ? undefined : passwordToSet(session, { chosen, tenant });
   const added = await addMember(session.context, {
     tenantId: tenant.id,
     email: options.email,
-    password: options.password,
+    password: toSet?.password,
     roles: options.role ?? [],
     verified: options.verified ?? false,
     givenName: options.givenName,
@@ -103,16 +126,67 @@ async function create(session: Session, options: CreateOptions): Promise<Answer>
     ? 'was known already and has joined; they keep the password they have'
     : 'was known already and has joined';
   const title = added.outcome === 'created' ? 'created' : joined;
-  const json = { ...shown, tenant: tenant.slug, outcome: added.outcome, ...(kept ? { password_kept: true } : {}) };
-  return { json, text: describeMember(shown, `user ${shown.email} ${title}`) };
+  // Of somebody who has joined it was not set.
+  const isSet = added.outcome === 'created' && toSet !== undefined;
+  const generated = isSet && toSet.isGenerated ? { password: toSet.password } : {};
+  const warnings = isSet ? await passwordWarnings(session, { password: toSet.password, person: options, tenant }) : [];
+  const json = {
+    ...shown,
+    tenant: tenant.slug,
+    outcome: added.outcome,
+    ...(kept ? { password_kept: true } : {}),
+    ...generated,
+  };
+  return { json, text: describeMember({ ...shown, ...generated }, `user ${shown.email} ${title}`), warnings };
 }
+
+async function resetPassword(
+  session: Session,
+  { tenant, member, chosen }: FoundPerson & { readonly chosen: ChosenPassword },
+): Promise<Answer> {
+  const { password, isGenerated } = passwordToSet(session, { chosen, tenant });
+  const changed = await changePassword(session.context, {
+    tenantId: tenant.id,
+    userId: member.id,
+    password,
+    settings: undefined,
+    hasSecondFactor: false,
+    event: 'password.reset',
+  });
+  if (changed.outcome !== 'changed') throw notChanged(changed);
+  const person = {
+    email: member.email,
+    givenName: member.given_name ?? undefined,
+    familyName: member.family_name ?? undefined,
+  };
+  const warnings = await passwordWarnings(session, { password, person, tenant });
+  const generated = isGenerated ? { password } : {};
+  const { sessions } = changed.ended;
+  const json = { id: member.id, email: member.email, ended_sessions: sessions, ...generated };
+  const facts = { ...generated, 'sessions ended': String(sessions) };
+  return { json, text: described(`user ${member.email} has another password`, facts), warnings };
+}
+
+function notChanged(outcome: Exclude<ChangePasswordOutcome, { outcome: 'changed' }>): CommandRefused {
+  if (outcome.outcome === 'unacceptable') {
+    const reason = hardLimits.find((limit) => limit === outcome.reason) ?? 'too_short';
+    return new CommandRefused(`password_${reason}`, passwordMessages[`password_${reason}`]);
+  }
+  return new CommandRefused(outcome.outcome, 'somebody else has just changed the password, or the person is gone');
+}
+
+const hardLimits = ['too_short', 'too_long', 'forbidden_character'] as const;
+
+const passwordMessages = {
+  password_too_short: 'the password has fewer than 8 characters',
+  password_too_long: 'the password has more than 1024 bytes',
+  password_forbidden_character: 'the password has a character that cannot be typed',
+} as const;
 
 function refused({ reason, detail }: Extract<AddMemberOutcome, { outcome: 'refused' }>): CommandRefused {
   const messages: Readonly<Record<typeof reason, string>> = {
     email: 'that is no e-mail address',
-    password_too_short: 'the password has fewer than 8 characters',
-    password_too_long: 'the password has more than 1024 bytes',
-    password_forbidden_character: 'the password has a character that cannot be typed',
+    ...passwordMessages,
     name: 'a name has 1 to 100 characters and no control characters',
     unknown_role: 'the tenant has no such role',
     already_a_member: 'that person is a member of this tenant already',
@@ -134,7 +208,7 @@ async function list(session: Session, options: TenantOptions): Promise<Answer> {
 }
 
 interface FoundPerson {
-  readonly tenantId: TenantId;
+  readonly tenant: TenantRow;
   readonly member: MemberRow;
 }
 
@@ -150,8 +224,8 @@ function withPerson(
       throw new WrongUsage('the argument and --email name two people');
     }
     await runner.withHouse(options, async (session) => {
-      const { id: tenantId } = await findTenant(session, options.tenant);
-      return act(session, { tenantId, member: await findPerson(session, { tenantId, person: named }) });
+      const tenant = await findTenant(session, options.tenant);
+      return act(session, { tenant, member: await findPerson(session, { tenantId: tenant.id, person: named }) });
     });
     return undefined;
   });
@@ -177,9 +251,9 @@ export async function findPerson(
 
 async function change(
   { context }: Session,
-  { tenantId, member, status }: FoundPerson & { readonly status: 'active' | 'disabled' },
+  { tenant, member, status }: FoundPerson & { readonly status: 'active' | 'disabled' },
 ): Promise<Answer> {
-  const outcome = await changeMembershipStatus(context, { tenantId, email: member.email, status });
+  const outcome = await changeMembershipStatus(context, { tenantId: tenant.id, email: member.email, status });
   const changed = outcome?.outcome === 'changed';
   const json = { ...presentMember({ ...member, membership_status: status }), changed };
   const word = status === 'active' ? 'enabled' : 'disabled';
@@ -201,8 +275,12 @@ function presentMember(member: MemberRow) {
   };
 }
 
-function describeMember(user: ReturnType<typeof presentMember>, title = `user ${user.email}`): string {
+function describeMember(
+  user: ReturnType<typeof presentMember> & { readonly password?: string },
+  title = `user ${user.email}`,
+): string {
   return described(title, {
+    password: user.password,
     name: [user.given_name, user.family_name].filter((part) => part !== null).join(' '),
     status: user.status,
     roles: user.roles.join(', '),

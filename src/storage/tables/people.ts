@@ -74,6 +74,18 @@ export async function findPersonOfInstallation(
   return rows[0]?.id ?? undefined;
 }
 
+/** The same for many: canonical address to identifier, for those who are known. */
+export async function findPeopleOfInstallation(
+  database: Database,
+  emailsCanonical: readonly string[],
+): Promise<ReadonlyMap<string, UserId>> {
+  const rows = await database.platform.query<{ email: string; id: UserId | null }>(
+    'select e as email, person_by_email(e) as id from unnest($1::text[]) e',
+    [emailsCanonical],
+  );
+  return new Map(rows.flatMap(({ email, id }) => (id === null ? [] : [[email, id] as const])));
+}
+
 export interface NewPerson {
   readonly id: UserId;
   readonly email: string;
@@ -82,28 +94,44 @@ export interface NewPerson {
   readonly passwordHash: string | undefined;
   readonly givenName?: string | undefined;
   readonly familyName?: string | undefined;
+  readonly locale?: 'nl' | 'en' | undefined;
+  /** When they came to the product they are imported from; `now` unless told. */
+  readonly createdAt?: Date | undefined;
   readonly now: Date;
 }
 
 /** The person's membership must be there first, see migrations/0002. False when the address is taken meanwhile. */
 export async function insertPerson(transaction: Transaction, person: NewPerson): Promise<boolean> {
-  const rows = await transaction.query(
+  return (await insertPeople(transaction, [person])) === 1;
+}
+
+/** The same for many, in one order so that two at once do not wait for each other. How many: fewer when an address is taken meanwhile. */
+export async function insertPeople(transaction: Transaction, people: readonly NewPerson[]): Promise<number> {
+  const rows = people.map((person) => ({
+    id: person.id,
+    email: person.email,
+    email_canonical: person.emailCanonical,
+    email_verified: person.emailVerified,
+    password_hash: person.passwordHash,
+    given_name: person.givenName,
+    family_name: person.familyName,
+    locale: person.locale,
+    created_at: person.createdAt ?? person.now,
+    updated_at: person.now,
+  }));
+  const inserted = await transaction.query(
     `insert into users (id, email, email_canonical, email_verified, password_hash, password_changed_at, given_name, family_name,
-                        created_at, updated_at)
-     values ($1, $2, $3, $4, $5, case when $5::text is null then null else $8::timestamptz end, $6, $7, $8, $8)
+                        locale, created_at, updated_at)
+     select p.id, p.email, p.email_canonical, p.email_verified, p.password_hash,
+            case when p.password_hash is null then null else p.updated_at end, p.given_name, p.family_name, p.locale, p.created_at,
+            p.updated_at
+       from json_to_recordset($1) as p (id uuid, email text, email_canonical text, email_verified boolean, password_hash text,
+            given_name text, family_name text, locale text, created_at timestamptz, updated_at timestamptz)
+      order by p.email_canonical
      on conflict do nothing returning id`,
-    [
-      person.id,
-      person.email,
-      person.emailCanonical,
-      person.emailVerified,
-      person.passwordHash ?? null,
-      person.givenName ?? null,
-      person.familyName ?? null,
-      person.now,
-    ],
+    [JSON.stringify(rows)],
   );
-  return rows.length === 1;
+  return inserted.length;
 }
 
 /** False when the person is a member already. */
@@ -116,6 +144,33 @@ export async function insertMembership(
     [membership.tenantId, membership.userId, membership.now],
   );
   return rows.length === 1;
+}
+
+/** Whom of these it made members; the others were it already. */
+export async function insertMemberships(
+  transaction: Transaction,
+  { tenantId, userIds, now }: { tenantId: TenantId; userIds: readonly UserId[]; now: Date },
+): Promise<readonly UserId[]> {
+  const rows = await transaction.query<{ user_id: UserId }>(
+    `insert into memberships (tenant_id, user_id, created_at) select $1, u, $3 from unnest($2::uuid[]) u
+      order by u
+     on conflict do nothing returning user_id`,
+    [tenantId, userIds, now],
+  );
+  return rows.map((row) => row.user_id);
+}
+
+/** Of roles and members that are there. */
+export async function assignRolesToMany(
+  transaction: Transaction,
+  input: { tenantId: TenantId; assignments: readonly { readonly userId: UserId; readonly roleId: string }[] },
+): Promise<void> {
+  if (input.assignments.length === 0) return;
+  await transaction.query(
+    `insert into membership_roles (tenant_id, user_id, role_id)
+     select $1, a.user_id, a.role_id from unnest($2::uuid[], $3::uuid[]) as a (user_id, role_id) on conflict do nothing`,
+    [input.tenantId, input.assignments.map(({ userId }) => userId), input.assignments.map(({ roleId }) => roleId)],
+  );
 }
 
 /** Returns the names that are no role of this tenant; assigns nothing when there is one. */
