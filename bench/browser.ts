@@ -11,15 +11,30 @@ interface Cookie {
 
 const redirectsFollowed = 15;
 
+/** The server showed something that is neither a form to fill in nor a redirect: `status` and `retryAfter` say what. */
+export class SignInStopped extends Error {
+  readonly status: number;
+  readonly retryAfter: string | undefined;
+
+  constructor(path: string, response: Response, page: string) {
+    super(`${path} answered ${response.status}: ${page.slice(0, 500)}`);
+    this.name = 'SignInStopped';
+    this.status = response.status;
+    this.retryAfter = response.headers.get('retry-after') ?? undefined;
+  }
+}
+
 /**
  * Opens `authorizationUrl`, signs in through whatever form appears, allows what is asked, and stops at the redirect to
  * `redirectUri`. Answers the cookies a later request to `authorizationUrl` carries: the session.
- * Throws when the server shows something that is neither a form nor a redirect.
+ * Throws `SignInStopped` when the server shows something that is neither a form nor a redirect.
  */
 export async function signIn(input: {
   readonly authorizationUrl: string;
   readonly redirectUri: string;
   readonly person: { readonly email: string; readonly password: string };
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>>;
 }): Promise<string> {
   const jar = new Map<string, Cookie>();
   let address = new URL(input.authorizationUrl);
@@ -28,7 +43,7 @@ export async function signIn(input: {
     const response = await fetch(address, {
       method: form === undefined ? 'GET' : 'POST',
       redirect: 'manual',
-      headers: { cookie: cookiesFor(jar, address), accept: 'text/html', origin: address.origin },
+      headers: { cookie: cookiesFor(jar, address), accept: 'text/html', origin: address.origin, ...input.headers },
       ...(form !== undefined && { body: form }),
     });
     keepCookies(jar, address, response);
@@ -46,7 +61,7 @@ export async function signIn(input: {
     }
     const page = await response.text();
     const filled = response.ok ? fillForm(page, input.person) : undefined;
-    if (filled === undefined) throw new Error(`${address.pathname} answered ${response.status}: ${page.slice(0, 500)}`);
+    if (filled === undefined) throw new SignInStopped(address.pathname, response, page);
     address = new URL(filled.action === '' ? address : filled.action, address);
     form = filled.fields;
   }
