@@ -114,6 +114,8 @@ export interface Config {
   readonly protocol: ProtocolFeatures;
   /** What holds for the people of a tenant that says nothing else. */
   readonly people: PeopleSettings;
+  /** Absolute. A list of breached passwords beside the shipped one. */
+  readonly breachedListFile: string | undefined;
   readonly signIn: {
     readonly windowSeconds: number;
     readonly maximumPerIdentifierAndAddress: number;
@@ -219,7 +221,12 @@ export async function loadConfig(environment: Environment, options: ConfigOption
   }
   const generatedKeys = generated?.outcome === 'present' ? generated.masterKeys : [];
 
-  const config = build(env ?? 'development', values, dataDirectory, env === 'production' ? [] : generatedKeys);
+  const breachedList = values['password.breached_list_file'];
+  const files = {
+    dataDirectory,
+    breachedList: breachedList === undefined ? undefined : resolve(workingDirectory, breachedList),
+  };
+  const config = build(env ?? 'development', values, files, env === 'production' ? [] : generatedKeys);
   // A refused value is told already; the default that stands in for it must not be judged as if it had been meant.
   const refusedVariables = new Set(
     settings.flatMap(([name, { variable = name }]) => (refused.has(name) ? variable : [])),
@@ -263,7 +270,7 @@ function missingFault([name, { expected }]: readonly [SettingName, SettingDefini
 function build(
   env: Config['env'],
   values: SettingValues,
-  dataDirectory: string,
+  files: { readonly dataDirectory: string; readonly breachedList: string | undefined },
   generatedKeys: readonly string[],
 ): Config {
   const httpPort = values['http.port'];
@@ -281,7 +288,7 @@ function build(
       bodyLimitBytes: values['http.body_limit_bytes'],
       drainSeconds: values['http.drain_seconds'],
     },
-    dataDirectory,
+    dataDirectory: files.dataDirectory,
     databaseUrl: secret(values.database_url),
     redisUrl: secret(values.redis_url),
     masterKeys: (values.master_key ?? generatedKeys).map((key) => new Secret(key)),
@@ -356,6 +363,7 @@ function build(
     protocol: ofEveryFeature((feature) => values[`protocol.${feature}`]),
     // Each value was parsed by the schema of its own name.
     people: Object.fromEntries(PEOPLE_SETTINGS.map((name) => [name, values[name]])) as PeopleSettings,
+    breachedListFile: files.breachedList,
     signIn: {
       windowSeconds: values['sign_in.window_seconds'],
       maximumPerIdentifierAndAddress: values['sign_in.maximum_per_identifier_and_address'],
@@ -587,6 +595,7 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'protocol.dynamic_registration': onOff(protocol.dynamic_registration),
     'protocol.token_exchange': onOff(protocol.token_exchange),
     ...shownPeople(config.people),
+    'password.breached_list_file': config.breachedListFile,
     'sign_in.window_seconds': String(signIn.windowSeconds),
     'sign_in.maximum_per_identifier_and_address': String(signIn.maximumPerIdentifierAndAddress),
     'sign_in.maximum_per_identifier': String(signIn.maximumPerIdentifier),

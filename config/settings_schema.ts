@@ -278,6 +278,14 @@ export const settingDefinitions = {
 
   ...peopleSettings(),
 
+  // Of the installation and not of a tenant: it names a file of this machine.
+  'password.breached_list_file': {
+    variable: 'POORT_BREACHED_PASSWORDS',
+    value: text,
+    expected: 'a file of SHA-1 values in order, as the downloader of Have I Been Pwned writes it',
+    optional: true,
+  },
+
   'sign_in.window_seconds': seconds(1, dayInSeconds),
   'sign_in.maximum_per_identifier_and_address': count(1, 1_000_000),
   'sign_in.maximum_per_identifier': count(1, 1_000_000),

@@ -83,7 +83,7 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
       clock,
       sealer,
       passwords: createPasswordHasher(config.passwordHashing),
-      breachedPasswords: createBreachedPasswords({ egress, logger }),
+      breachedPasswords: createBreachedPasswords({ egress, logger, largerListFile: config.breachedListFile }),
       database,
       egress,
       urls,
