@@ -20,6 +20,7 @@ const sentences: Readonly<Record<ImportRefusal, string>> = {
   not_json: 'that is no JSON',
   fields: 'fields are missing, unknown or of another kind',
   email: 'that is no e-mail address',
+  username: 'a name to sign in with has 2 to 64 letters, digits, dots, hyphens and underscores',
   name: 'a name has 1 to 100 characters and no control characters',
   password_hash: 'the hash is of no kind that can be verified here, or asks for too much',
   unknown_role: 'the tenant has no such role',
@@ -71,6 +72,7 @@ async function importFile(session: Session, { file, options, input }: FileToImpo
     created: report.created,
     joined: report.joined,
     already_members: report.alreadyMembers,
+    names_taken: report.namesTaken,
     refused: report.refused,
     problems: told,
   };
@@ -107,6 +109,7 @@ function describe(report: {
   readonly created: number;
   readonly joined: number;
   readonly already_members: number;
+  readonly names_taken: number;
   readonly refused: number;
   readonly problems: readonly RefusedLine[];
 }): string {
@@ -118,6 +121,7 @@ function describe(report: {
       created: String(report.created),
       joined: String(report.joined),
       'already members': String(report.already_members),
+      'names taken': report.names_taken === 0 ? undefined : String(report.names_taken),
       refused: String(report.refused),
     },
   );

@@ -49,11 +49,11 @@ export interface PasswordToSet {
 
 /** A generated one is long enough for the tenant. */
 export function passwordToSet(
-  { config }: Session,
+  session: Session,
   { chosen, tenant }: { readonly chosen: ChosenPassword; readonly tenant: TenantRow },
 ): PasswordToSet {
   if (chosen.kind === 'given') return { password: chosen.password, isGenerated: false };
-  const minimum = minimumCharacters(settingsOf(config.people, tenant), false);
+  const minimum = minimumCharacters(passwordSettings(session, tenant), false);
   return { password: generatePassword(minimum), isGenerated: true };
 }
 
@@ -70,16 +70,17 @@ const reasons: Readonly<Record<PasswordRefusal, string>> = {
 
 /** What the tenant's policy says about it, for the operator. Empty when nothing. The password is not in it. */
 export async function passwordWarnings(
-  { context, config }: Session,
+  session: Session,
   input: { readonly password: string; readonly person: PasswordOwner; readonly tenant: TenantRow },
 ): Promise<readonly string[]> {
   const { password, person, tenant } = input;
   // Nobody waits for another house because an operator types.
-  const settings = { ...settingsOf(config.people, tenant), 'password.breached_range_api': false };
-  const verdict = await judgePassword(context, { settings, person, tenant, password, hasSecondFactor: false });
+  const settings = { ...passwordSettings(session, tenant), 'password.breached_range_api': false };
+  const verdict = await judgePassword(session.context, { settings, person, tenant, password, hasSecondFactor: false });
   return verdict.outcome === 'acceptable' ? [] : [`the password ${reasons[verdict.reason]} (${verdict.reason})`];
 }
 
-function settingsOf(installation: PeopleSettings, tenant: TenantRow): PeopleSettings {
-  return peopleSettingsOf(installation, readTenantSettings(tenant.settings).people);
+/** What holds for passwords at this tenant. */
+export function passwordSettings({ config }: Session, tenant: TenantRow): PeopleSettings {
+  return peopleSettingsOf(config.people, readTenantSettings(tenant.settings).people);
 }

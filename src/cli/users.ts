@@ -13,6 +13,7 @@ import {
   type ChosenPassword,
   choosePassword,
   type PasswordOptions,
+  passwordSettings,
   passwordToSet,
   passwordWarnings,
   takingPassword,
@@ -149,7 +150,8 @@ async function resetPassword(
     tenantId: tenant.id,
     userId: member.id,
     password,
-    settings: undefined,
+    settings: passwordSettings(session, tenant),
+    isUnjudged: true,
     hasSecondFactor: false,
     event: 'password.reset',
   });

@@ -9,6 +9,7 @@ import type { NewEvent } from '#src/domain/event.ts';
 import { isStorable } from '#src/domain/stored_text.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { parsePersonName, type UserId, userId } from '#src/domain/user.ts';
+import { parseUsername, type Username } from '#src/domain/username.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { isUsablePasswordHash } from '#src/foundation/password_hashing.ts';
 import type { Transaction } from '#src/storage/database.ts';
@@ -19,6 +20,7 @@ import {
   insertMemberships,
   insertPeople,
   type NewPerson,
+  nameMembers,
 } from '#src/storage/tables/people.ts';
 import { listRoles } from '#src/storage/tables/roles.ts';
 import { type FlowContext, Refusal } from './flow_context.ts';
@@ -47,6 +49,7 @@ export type ImportRefusal =
   | 'not_json'
   | 'fields'
   | 'email'
+  | 'username'
   | 'name'
   | 'password_hash'
   | 'unknown_role'
@@ -59,6 +62,8 @@ export interface ImportReport {
   readonly joined: number;
   /** Were members before; nothing of theirs was changed. */
   readonly alreadyMembers: number;
+  /** Of those who came: without the name to sign in with, which somebody else of the tenant has. They sign in with their address. */
+  readonly namesTaken: number;
   readonly refused: number;
 }
 
@@ -73,6 +78,7 @@ const instant = z.iso.datetime({ offset: true }).transform((text) => new Date(te
 /** A line. Unknown fields are refused: what somebody took the trouble to export must not get lost unnoticed. */
 const personSchema = z.strictObject({
   email: z.string(),
+  username: z.string().nullish(),
   given_name: z.string().nullish(),
   family_name: z.string().nullish(),
   locale: z.enum(['nl', 'en']).nullish(),
@@ -86,6 +92,7 @@ interface Candidate {
   readonly emailAddress: string;
   readonly emailCanonical: string;
   readonly emailVerified: boolean;
+  readonly username: Username | undefined;
   readonly passwordHash: string | undefined;
   readonly givenName: string | undefined;
   readonly familyName: string | undefined;
@@ -105,7 +112,7 @@ export async function importPeople(context: FlowContext, input: PeopleImport): P
   const roles = await context.database.tenant(tenantId).transaction((transaction) => listRoles(transaction, tenantId));
   const roleIds = new Map(roles.map(({ name, id }) => [name, id]));
   const seen = new Set<string>();
-  const report = { lines: 0, created: 0, joined: 0, alreadyMembers: 0, refused: 0 };
+  const report = { lines: 0, created: 0, joined: 0, alreadyMembers: 0, namesTaken: 0, refused: 0 };
   let batch: Candidate[] = [];
 
   const flush = async (): Promise<void> => {
@@ -113,6 +120,7 @@ export async function importPeople(context: FlowContext, input: PeopleImport): P
     report.created += done.created;
     report.joined += done.joined;
     report.alreadyMembers += done.alreadyMembers;
+    report.namesTaken += done.namesTaken;
     batch = [];
   };
 
@@ -150,7 +158,17 @@ function readPerson(line: string, { roleIds, seen }: Known): ReadLine {
   if (value === undefined) return refused('not_json');
   const parsed = personSchema.safeParse(value);
   if (!parsed.success) return refused('fields', fieldsOf(parsed.error));
-  const { email, given_name, family_name, locale, email_verified, password_hash, roles = [], created_at } = parsed.data;
+  const {
+    email,
+    username,
+    given_name,
+    family_name,
+    locale,
+    email_verified,
+    password_hash,
+    roles = [],
+    created_at,
+  } = parsed.data;
 
   const address = parseEmailAddress(email);
   if (address.outcome === 'invalid') return refused('email', address.reason);
@@ -158,6 +176,8 @@ function readPerson(line: string, { roleIds, seen }: Known): ReadLine {
   const [givenName, familyName] = [given_name, family_name].map((name) => parsePersonName(name ?? undefined));
   if ((isGiven(given_name) && givenName === undefined) || (isGiven(family_name) && familyName === undefined))
     return refused('name');
+  const signInName = isGiven(username) ? parseUsername(username) : undefined;
+  if (isGiven(username) && signInName === undefined) return refused('username');
   const passwordHash = password_hash ?? undefined;
   if (passwordHash !== undefined && !isUsablePasswordHash(passwordHash)) return refused('password_hash');
   const unknown = roles.filter((role) => !roleIds.has(role));
@@ -167,6 +187,7 @@ function readPerson(line: string, { roleIds, seen }: Known): ReadLine {
     emailAddress: address.address,
     emailCanonical: address.canonical,
     emailVerified: email_verified ?? false,
+    username: signInName,
     passwordHash,
     givenName,
     familyName,
@@ -179,7 +200,7 @@ function readPerson(line: string, { roleIds, seen }: Known): ReadLine {
 }
 
 /** Exports write what is not there as nothing at all, as null or as an empty text. */
-function isGiven(name: string | null | undefined): boolean {
+function isGiven(name: string | null | undefined): name is string {
   return name !== undefined && name !== null && name !== '';
 }
 
@@ -208,7 +229,7 @@ interface Batch {
   readonly dryRun: boolean;
 }
 
-type BatchReport = Pick<ImportReport, 'created' | 'joined' | 'alreadyMembers'>;
+type BatchReport = Pick<ImportReport, 'created' | 'joined' | 'alreadyMembers' | 'namesTaken'>;
 
 async function importBatch(context: FlowContext, batch: Batch): Promise<BatchReport> {
   for (let tries = 1; ; tries += 1) {
@@ -233,6 +254,8 @@ async function tryBatch(context: FlowContext, { tenantId, batch, dryRun }: Batch
       const ids = people.map(({ id }) => id);
       const members = new Set(await insertMemberships(transaction, { tenantId, userIds: ids, now }));
       const joining = people.filter(({ id }) => members.has(id));
+      const names = joining.flatMap(({ id, username }) => (username === undefined ? [] : [{ userId: id, username }]));
+      const withoutName = await nameMembers(transaction, { tenantId, names });
       const unknown = joining.filter(({ isKnown }) => !isKnown);
       // Taken by somebody at this very moment: asking again finds them.
       if ((await insertPeople(transaction, unknown.map(rowOf(now)))) < unknown.length)
@@ -246,15 +269,21 @@ async function tryBatch(context: FlowContext, { tenantId, batch, dryRun }: Batch
         created: unknown.length,
         joined: joining.length - unknown.length,
         alreadyMembers: people.length - joining.length,
+        namesTaken: withoutName,
       };
       if (dryRun) throw new Refusal<BatchReport | 'lost_race'>(report);
       return report;
     });
   } catch (fault) {
     if (fault instanceof Refusal) return fault.outcome;
+    // A name to sign in with that somebody has just chosen.
+    if (fault instanceof Error && 'code' in fault && fault.code === uniqueViolation) return 'lost_race';
     throw fault;
   }
 }
+
+/** SQLSTATE. */
+const uniqueViolation = '23505';
 
 interface Joining extends Candidate {
   readonly id: UserId;

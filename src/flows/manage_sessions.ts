@@ -123,15 +123,25 @@ export async function endPersonSessions(
 export async function endPersonEverywhere(
   context: FlowContext,
   input: PersonToEnd & { readonly transaction: Transaction; readonly tenantIds: readonly TenantId[] },
-): Promise<void> {
+): Promise<RevokedOfPerson> {
   const { tenantId, userId, keptSessionId, reason, transaction, tenantIds } = input;
   const others = tenantIds.filter((id) => id !== tenantId);
+  let total: RevokedOfPerson = { sessions: 0, grants: 0 };
   for (const id of [...others, tenantId]) {
     const tenant = context.database.tenant(id);
     const kept = id === tenantId ? keptSessionId : undefined;
-    await endPersonSessions(context, { tenantId: id, tenant, transaction, userId, keptSessionId: kept, reason });
+    const ended = await endPersonSessions(context, {
+      tenantId: id,
+      tenant,
+      transaction,
+      userId,
+      keptSessionId: kept,
+      reason,
+    });
+    total = { sessions: total.sessions + ended.sessions, grants: total.grants + ended.grants };
     await deletePendingSignInsOf(transaction, { tenantId: id, userId });
   }
+  return total;
 }
 
 const peopleTogether = 100;

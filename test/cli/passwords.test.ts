@@ -170,7 +170,16 @@ describe('poort user import', () => {
 
   it('says dry what it would do, does it, and the second time has nothing to do', async () => {
     const problems = [{ line: 2, reason: 'fields', detail: 'unknown colour' }];
-    const said = { tenant: 'acme', lines: 3, created: 2, joined: 0, already_members: 0, refused: 1, problems };
+    const said = {
+      tenant: 'acme',
+      lines: 3,
+      created: 2,
+      joined: 0,
+      already_members: 0,
+      names_taken: 0,
+      refused: 1,
+      problems,
+    };
     expect(await report('--dry-run')).toEqual({ code: 1, json: { ...said, dry_run: true } });
     expect(await report()).toEqual({ code: 1, json: { ...said, dry_run: false } });
     expect(await report()).toMatchObject({ code: 1, json: { created: 0, already_members: 2, refused: 1 } });

@@ -1,5 +1,6 @@
 /** A new password, and the end of everything the old one opened: all of it or nothing, and once. */
 import { changePassword, type PasswordChange } from '#src/flows/change_password.ts';
+import { addMember } from '#src/flows/manage_people.ts';
 import { listPersonSessions } from '#src/flows/manage_sessions.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';
@@ -52,11 +53,11 @@ const hashNow = async (): Promise<string | null> =>
     )
   )[0]?.password_hash ?? null;
 
-async function signIn(password = acme.person.password) {
-  const { web } = acme.clients;
+async function signIn(password = acme.person.password, tenant = acme) {
+  const { web } = tenant.clients;
   const agent = createUserAgent(server.origin);
   const person = { ...acme.person, password };
-  const tokens = await exchangeCode(acme, web, await authorize(agent, { tenant: acme, client: web, person }));
+  const tokens = await exchangeCode(tenant, web, await authorize(agent, { tenant, client: web, person }));
   expect(tokens.status).toBe(200);
   return { accessToken: String(tokens.json['access_token']), refreshToken: String(tokens.json['refresh_token']) };
 }
@@ -121,18 +122,106 @@ describe('a change of password', () => {
     expect(await isAlive(accessToken)).toBe(true);
   });
 
-  it('without a policy keeps to what can be hashed', async () => {
-    expect(await change({ settings: undefined, password: 'short' })).toEqual({
-      outcome: 'unacceptable',
-      reason: 'too_short',
-    });
-    expect(await change({ settings: undefined, password: 'Welkom01' })).toMatchObject({ outcome: 'changed' });
+  it('that is not judged keeps to what can be hashed', async () => {
+    const refused = { outcome: 'unacceptable', reason: 'too_short' };
+    expect(await change({ isUnjudged: true, password: 'short' })).toEqual(refused);
+    expect(await change({ isUnjudged: true, password: 'Welkom01' })).toMatchObject({ outcome: 'changed' });
+  });
+
+  it('ends what the old one opened at every tenant of the person, and keeps a session only where it is made', async () => {
+    const globex = await createTestTenant(server, `globex-${tenants}`);
+    const both = { tenantId: globex.id, email: acme.person.email, roles: [], verified: false };
+    expect(await addMember(server.context, both)).toMatchObject({ outcome: 'joined' });
+    await signIn();
+    const there = await signIn(acme.person.password, globex);
+    const [here] = await listPersonSessions(server.context, { tenantId: acme.id, userId: acme.person.id });
+    expect(await change({ keptSessionId: here?.id })).toMatchObject({ ended: { sessions: 1 } });
+    expect((await introspect(globex, globex.clients.web, there.accessToken)).json).toEqual({ active: false });
+    expect(await listPersonSessions(server.context, { tenantId: acme.id, userId: acme.person.id })).toHaveLength(1);
+    const types = ['session.revoked', 'password.changed'];
+    expect(await readEvents(server.database, { tenantId: globex.id, types })).toMatchObject([
+      { type: 'session.revoked', reason: 'password_changed' },
+    ]);
+    expect(await readEvents(server.database, { tenantId: acme.id, types })).toMatchObject([
+      { type: 'password.changed' },
+    ]);
   });
 
   it('of somebody who is no member is unknown', async () => {
     const globex = await createTestTenant(server, 'globex');
     expect(await change({ userId: globex.person.id })).toEqual({ outcome: 'unknown' });
     expect(await change({ tenantId: globex.id })).toEqual({ outcome: 'unknown' });
+  });
+});
+
+describe('earlier passwords', () => {
+  const remembering = (count: number) => ({ ...defaultPeopleSettings, 'password.history': count });
+  const setTo = async (password: string, count = 2): Promise<string> => {
+    const outcome = await change({ password, settings: remembering(count) });
+    return outcome.outcome === 'unacceptable' ? outcome.reason : outcome.outcome;
+  };
+  const kept = () =>
+    queryAsSuperuser<{ password_hash: string }>(
+      server.database,
+      'select password_hash from password_history where user_id = $1 order by id',
+      [acme.person.id],
+    );
+
+  it('do not come back while they are remembered, and no more of them are kept', async () => {
+    const words = ['een', 'twee', 'drie', 'vier'].map((word) => `kapotte lantaarn eet ${word} paraplu's`);
+    const [one = '', two = '', three = '', four = ''] = words;
+    expect([await setTo(one), await setTo(two), await setTo(three)]).toEqual(['changed', 'changed', 'changed']);
+    // The one in use and the two before it.
+    expect([await setTo(three), await setTo(two), await setTo(one)]).toEqual([
+      'used_before',
+      'used_before',
+      'used_before',
+    ]);
+    expect(await setTo(four)).toBe('changed');
+    expect(await kept()).toHaveLength(2);
+    expect(await setTo(one)).toBe('changed');
+  });
+
+  it('are not kept where nobody wishes it', async () => {
+    expect(await setTo(`${fresh} one`, 0)).toBe('changed');
+    expect(await setTo(`${fresh} two`, 0)).toBe('changed');
+    expect(await kept()).toEqual([]);
+    expect(await setTo(`${fresh} one`, 0)).toBe('changed');
+  });
+
+  it('are remembered for an operator’s reset as well, and not by a change that fails', async () => {
+    await change({ isUnjudged: true, settings: remembering(3), password: 'Welkom01' });
+    expect(await setTo(acme.person.password, 3)).not.toBe('changed');
+    await change({ settings: remembering(3), proof: async () => false });
+    expect(await kept()).toHaveLength(1);
+    expect((await kept())[0]?.password_hash).toMatch(/^\$argon2id\$/);
+  });
+
+  it('are as many as a tenant may ask for, one after the other through the same gate', async () => {
+    const hashes = await Promise.all(
+      Array.from({ length: 24 }, (_, index) => server.context.passwords.hash(`${fresh} ${index}`)),
+    );
+    await queryAsSuperuser(
+      server.database,
+      `insert into password_history (user_id, id, password_hash, replaced_at)
+       select $1, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, h, now() from unnest($2::text[]) with ordinality as x (h, n)`,
+      [acme.person.id, hashes],
+    );
+    let most = 0;
+    const { passwords } = server.context;
+    const watching: PasswordHasher = {
+      ...passwords,
+      verify(hash, password) {
+        const answer = passwords.verify(hash, password);
+        most = Math.max(most, passwords.statistics().running + passwords.statistics().waiting);
+        return answer;
+      },
+    };
+    expect(await change({ password: `${fresh} 0`, settings: remembering(24) }, watching)).toEqual({
+      outcome: 'unacceptable',
+      reason: 'used_before',
+    });
+    expect(most).toBe(1);
   });
 });
 

@@ -165,6 +165,26 @@ describe('an import', () => {
     expect(event).toMatchObject({ data: { imported: true } });
   });
 
+  it('gives people the names they sign in with, unless somebody of the tenant has one', async () => {
+    const password_hash = await hashBcrypt('het oude wachtwoord', { cost: 4 });
+    const line = (email: string, username: string) => ({ email, username, email_verified: true, password_hash });
+    const people = [
+      line('joke@names.imported.test', 'Joke.Smit'),
+      line('joke2@names.imported.test', 'JOKE.smit'),
+      line('wim@names.imported.test', '\uff37im'),
+    ];
+    expect(await bring(people)).toMatchObject({ created: 3, namesTaken: 1, refused: 0 });
+    expect(await bring([line('later@names.imported.test', 'wim')])).toMatchObject({ created: 1, namesTaken: 1 });
+    expect(await bring([line('at@names.imported.test', 'a@b')])).toMatchObject({ created: 0, refused: 1 });
+    const names = await queryAsSuperuser<{ email: string; username: string }>(
+      server.database,
+      `select u.email_canonical as email, m.username from memberships m join users u on u.id = m.user_id
+        where u.email_canonical like '%@names.imported.test' and m.username is not null order by 1`,
+    );
+    expect(names.map(({ username }) => username.toLowerCase()).sort()).toEqual(['joke.smit', 'wim']);
+    expect(await signIn('joke.smit', 'het oude wachtwoord')).toBe(200);
+  });
+
   it('goes on behind every line that is wrong, and tells each by its number', async () => {
     const good = { email: 'good@lines.imported.test' };
     const lines = [
@@ -234,6 +254,7 @@ describe('an import', () => {
   it('of more people than go together brings all of them, also when two do it at once', async () => {
     const people = Array.from({ length: 1234 }, (_, index) => ({
       email: `p${index}@many.imported.test`,
+      username: `many-${index}`,
       roles: ['user'],
     }));
     const reports = await Promise.all([bring(people), bring(people.toReversed())]);

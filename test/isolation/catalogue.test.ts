@@ -199,6 +199,7 @@ describe('the catalogue of a migrated database', () => {
       'definer_sweeps_past on sign_in_attempts',
       'members_only on backup_codes',
       'members_only on passkeys',
+      'members_only on password_history',
       'members_only on totp_factors',
       'members_only on users',
       'platform_looks_up on tenants',

@@ -3,9 +3,10 @@ import { createClient } from '#src/flows/manage_clients.ts';
 import { addMember } from '#src/flows/manage_people.ts';
 import { createInitialAccessToken, registerClient } from '#src/flows/register_clients.ts';
 import { queueMail } from '#src/flows/send_mail.ts';
-import { sha256 } from '#src/foundation/identifiers.ts';
+import { sha256, uuidv7 } from '#src/foundation/identifiers.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.ts';
+import { rememberPassword } from '#src/storage/tables/password_history.ts';
 import { putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
 import { listTenantTables, personTables } from '#test/support/catalogue.ts';
 import {
@@ -99,7 +100,7 @@ async function useExtensions({ id: tenantId, jwtApi }: TestTenant): Promise<void
   expect(await registerClient(context, { tenantId, token, metadata })).toMatchObject({ outcome: 'registered' });
 }
 
-/** Factors of a person, and a sign-in that stopped half way. */
+/** Factors of a person, a password they had before, and a sign-in that stopped half way. */
 async function keepFactors({ context }: TestServer, { id: tenantId, person, slug }: TestTenant): Promise<void> {
   const now = context.clock();
   const hash = sha256(slug);
@@ -111,6 +112,8 @@ async function keepFactors({ context }: TestServer, { id: tenantId, person, slug
        values ($1, $2, 'localhost', $2, 0, false, 'key', $3)`,
       [person.id, hash, now],
     );
+    const earlier = { id: uuidv7(now), hash: 'an earlier hash', kept: 3, now };
+    await rememberPassword(transaction, { userId: person.id, ...earlier });
     await putPendingSignIn(transaction, {
       tenantId,
       keyHash: hash,

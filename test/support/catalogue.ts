@@ -14,6 +14,7 @@ export const personTables: Readonly<Record<string, string>> = {
   totp_factors: 'user_id',
   backup_codes: 'user_id',
   passkeys: 'user_id',
+  password_history: 'user_id',
 };
 
 /** Tables whose rows end by themselves and are swept for all tenants at once. */

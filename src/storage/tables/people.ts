@@ -4,6 +4,7 @@
  */
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { UserId } from '#src/domain/user.ts';
+import type { Username } from '#src/domain/username.ts';
 import type { Database, TenantDatabase, Transaction } from '../database.ts';
 
 /** A living member with everything claims are made of. */
@@ -160,6 +161,27 @@ export async function insertMemberships(
   return rows.map((row) => row.user_id);
 }
 
+/** Gives members names to sign in with. How many did not get theirs, because somebody has it. */
+export async function nameMembers(
+  transaction: Transaction,
+  {
+    tenantId,
+    names,
+  }: { tenantId: TenantId; names: readonly { readonly userId: UserId; readonly username: Username }[] },
+): Promise<number> {
+  if (names.length === 0) return 0;
+  const rows = await transaction.query(
+    `update memberships m set username = n.name, username_canonical = n.canonical
+       from (select distinct on (canonical) * from json_to_recordset($2) as r (user_id uuid, name text, canonical text)
+              order by canonical, user_id) n
+      where m.tenant_id = $1 and m.user_id = n.user_id
+        and not exists (select from memberships o where o.tenant_id = $1 and o.username_canonical = n.canonical)
+     returning m.user_id`,
+    [tenantId, JSON.stringify(names.map(({ userId, username }) => ({ user_id: userId, ...username })))],
+  );
+  return names.length - rows.length;
+}
+
 /** Of roles and members that are there. */
 export async function assignRolesToMany(
   transaction: Transaction,
@@ -209,6 +231,7 @@ export interface PasswordOwnerRow {
   readonly email: string;
   readonly given_name: string | null;
   readonly family_name: string | null;
+  readonly username: string | null;
   readonly locale: 'nl' | 'en' | null;
   readonly password_hash: string | null;
   readonly tenant_name: string;
@@ -221,7 +244,8 @@ export async function readPasswordOwner(
   { tenantId, userId }: { readonly tenantId: TenantId; readonly userId: UserId },
 ): Promise<PasswordOwnerRow | undefined> {
   const rows = await transaction.query<PasswordOwnerRow>(
-    `select u.email::text as email, u.given_name, u.family_name, u.locale, u.password_hash, t.name as tenant_name, t.slug as tenant_slug
+    `select u.email::text as email, u.given_name, u.family_name, m.username, u.locale, u.password_hash,
+            t.name as tenant_name, t.slug as tenant_slug
        from memberships m join users u on u.id = m.user_id join tenants t on t.id = m.tenant_id
       where m.tenant_id = $1 and m.user_id = $2`,
     [tenantId, userId],
