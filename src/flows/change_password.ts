@@ -1,6 +1,7 @@
 /**
  * A new password for somebody who has shown that they may set one: with the old one, with a link that was mailed, or because an
- * operator does it for them. Whether they may is the caller's to establish. Everything the old password opened ends with it.
+ * operator does it for them. Whether they may is the caller's to establish. Everything the old password opened ends with it, and the
+ * person is told by mail.
  */
 import type { PasswordPolicy, PasswordRefusal } from '#src/domain/password_policy.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
@@ -19,6 +20,7 @@ import {
 import { type FlowContext, Refusal } from './flow_context.ts';
 import { judgePassword, type PasswordJudges } from './judge_password.ts';
 import { endPersonEverywhere, type RevokedOfPerson } from './manage_sessions.ts';
+import { queueMail } from './send_mail.ts';
 
 export interface PasswordChange {
   readonly tenantId: TenantId;
@@ -145,6 +147,13 @@ async function change(context: FlowContext, changing: Changing): Promise<ChangeP
     await rememberPassword(transaction, { userId, id: uuidv7(now), hash: from, kept, now });
   const reason = type === 'password.changed' ? 'password_changed' : 'password_reset';
   const ended = await endPersonEverywhere(context, { tenantId, userId, transaction, tenantIds, keptSessionId, reason });
+  const { ip: address, userAgent: browser } = context.origin;
+  await queueMail(context, transaction, {
+    tenantId,
+    to: owner.email,
+    locale: owner.locale ?? owner.tenant_locale,
+    mail: { kind: 'password_changed', when: now, address, browser },
+  });
   const event = { type, outcome: 'success', actor: context.actor, target: { type: 'user', id: userId } } as const;
   await appendEvent(transaction, { tenant, event, origin: context.origin, now });
   return { outcome: 'changed', ended };

@@ -62,6 +62,11 @@ async function signIn(password = acme.person.password, tenant = acme) {
   return { accessToken: String(tokens.json['access_token']), refreshToken: String(tokens.json['refresh_token']) };
 }
 
+const mailed = async (): Promise<readonly string[]> =>
+  (
+    await queryAsSuperuser<{ kind: string }>(server.database, 'select kind from mails where tenant_id = $1', [acme.id])
+  ).map(({ kind }) => kind);
+
 const isAlive = async (accessToken: string): Promise<unknown> =>
   (await introspect(acme, acme.clients.web, accessToken)).json['active'];
 
@@ -75,6 +80,7 @@ describe('a change of password', () => {
       expect(await isAlive(accessToken)).toBe(false);
       expect((await refresh(acme, acme.clients.web, refreshToken)).status).toBe(400);
     }
+    expect(await mailed()).toEqual(['password_changed']);
     await expect(signIn()).rejects.toThrow();
     expect(await isAlive((await signIn(fresh)).accessToken)).toBe(true);
 
@@ -118,6 +124,7 @@ describe('a change of password', () => {
     const { accessToken } = await signIn();
     const before = await hashNow();
     expect(await change({ password })).toEqual({ outcome: 'unacceptable', reason });
+    expect(await mailed()).toEqual([]);
     expect(await hashNow()).toBe(before);
     expect(await isAlive(accessToken)).toBe(true);
   });
@@ -233,6 +240,7 @@ describe('many changes at once', () => {
     );
     expect(outcomes.filter(({ outcome }) => outcome === 'changed')).toHaveLength(1);
     expect(outcomes.filter(({ outcome }) => outcome === 'lost_race')).toHaveLength(5);
+    expect(await mailed()).toEqual(['password_changed']);
     const types = ['password.changed'];
     expect(await readEvents(server.database, { tenantId: acme.id, types })).toHaveLength(1);
   });

@@ -3,6 +3,7 @@ import { pbkdf2Sync, scryptSync } from 'node:crypto';
 import { argon2d, argon2i, argon2id, hash as hashArgon2 } from 'argon2';
 import { createPasswordHasher, isUsablePasswordHash } from '#src/foundation/password_hashing.ts';
 import { parseStoredHash } from '#src/foundation/stored_hashes.ts';
+import { processorTime } from '#test/support/processor_time.ts';
 
 const hasher = createPasswordHasher({ memoryKibibytes: 64, passes: 1, lanes: 1, queueLength: 64, concurrency: 2 });
 const NO = { matches: false, outdated: false };
@@ -122,8 +123,7 @@ describe('a hash that asks for too much', () => {
     expect(parseStoredHash(hash)).toBeUndefined();
   });
 
-  it('is refused soon, however long the text is', () => {
-    const startedAt = performance.now();
+  it('is refused soon, however long the text is', async () => {
     const starts = [
       '$argon2id$v=19$m=64,t=1,p=1$',
       '$scrypt$ln=10,r=8,p=1$',
@@ -131,8 +131,8 @@ describe('a hash that asks for too much', () => {
       'pbkdf2_sha256$1$',
       '$2b$10$',
     ];
-    for (const start of starts) expect(parseStoredHash(start + 'A'.repeat(1_000_000))).toBeUndefined();
-    expect(performance.now() - startedAt).toBeLessThan(1000);
+    const parsing = () => starts.map((start) => expect(parseStoredHash(start + 'A'.repeat(1_000_000))).toBeUndefined());
+    expect(await processorTime(parsing)).toBeLessThan(1000);
   });
 });
 

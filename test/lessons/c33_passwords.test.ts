@@ -4,7 +4,9 @@
  * answered like any wrong one, and the queue in front of the hashing has an end.
  */
 import { judgePassword } from '#src/flows/judge_password.ts';
+import { scorePassword } from '#src/foundation/password_strength.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';
+import { processorTime } from '#test/support/processor_time.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorizationRequest, createUserAgent, introspect, type Page, readForm } from '#test/support/user_agent.ts';
@@ -142,24 +144,27 @@ describe('C33: a password that is typed', () => {
 });
 
 describe('C33: a password that is to be set', () => {
+  // The dictionaries, which are loaded once.
+  beforeAll(() => scorePassword('anything', []));
+
   it.each(['p4ssw0rd', '1l|!', '0123456789', '@4$5!1|', '01/02/1999', 'qwertyuiop[]', '\ufdfa', 'a'])(
     'is judged soon, however it is made to take time: %j over and over',
     async (unit) => {
-      const startedAt = performance.now();
-      await judgePassword(server.context, {
-        settings: { ...defaultPeopleSettings, 'password.minimum_strength': 4 },
-        person: {
-          email: `${'a.b4.c'.repeat(10)}@${'l33t.'.repeat(40)}test`,
-          givenName: 'p4ss '.repeat(20),
-          familyName: 'w0rd '.repeat(20),
-          username: unit.repeat(12),
-        },
-        tenant: { name: unit.repeat(8), slug: 'acme' },
-        password: unit.repeat(1024).slice(0, 341),
-        hasSecondFactor: false,
-      });
-      // A tenth of a second on a quiet machine, the dictionaries apart; without the bounds two seconds and more.
-      expect(performance.now() - startedAt).toBeLessThan(3000);
+      const judging = () =>
+        judgePassword(server.context, {
+          settings: { ...defaultPeopleSettings, 'password.minimum_strength': 4 },
+          person: {
+            email: `${'a.b4.c'.repeat(10)}@${'l33t.'.repeat(40)}test`,
+            givenName: 'p4ss '.repeat(20),
+            familyName: 'w0rd '.repeat(20),
+            username: unit.repeat(12),
+          },
+          tenant: { name: unit.repeat(8), slug: 'acme' },
+          password: unit.repeat(1024).slice(0, 341),
+          hasSecondFactor: false,
+        });
+      // A tenth of a second; without the bounds two seconds and more.
+      expect(await processorTime(judging)).toBeLessThan(1500);
     },
   );
 });

@@ -236,6 +236,7 @@ export interface PasswordOwnerRow {
   readonly password_hash: string | null;
   readonly tenant_name: string;
   readonly tenant_slug: string;
+  readonly tenant_locale: 'nl' | 'en';
 }
 
 /** Undefined when there is no such member. */
@@ -245,7 +246,7 @@ export async function readPasswordOwner(
 ): Promise<PasswordOwnerRow | undefined> {
   const rows = await transaction.query<PasswordOwnerRow>(
     `select u.email::text as email, u.given_name, u.family_name, m.username, u.locale, u.password_hash,
-            t.name as tenant_name, t.slug as tenant_slug
+            t.name as tenant_name, t.slug as tenant_slug, t.locale as tenant_locale
        from memberships m join users u on u.id = m.user_id join tenants t on t.id = m.tenant_id
       where m.tenant_id = $1 and m.user_id = $2`,
     [tenantId, userId],
