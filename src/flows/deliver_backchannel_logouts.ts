@@ -4,7 +4,8 @@
  * the same `jti`, by which an application recognises what it has done already.
  */
 import { importJWK, SignJWT } from 'jose';
-import { judgeAttempt, problemWithStatus, type RetrySettings } from '#src/domain/backchannel_logout.ts';
+import { problemWithStatus } from '#src/domain/backchannel_logout.ts';
+import { judgeAttempt, type RetrySettings } from '#src/domain/delivery_attempt.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
 import type { Clock } from '#src/foundation/clock.ts';
