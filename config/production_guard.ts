@@ -45,6 +45,11 @@ export function productionFaults(config: Config, generatedKeys: readonly string[
 /** What production accepts but an operator should know. One sentence each. */
 export function productionWarnings(config: Config): readonly string[] {
   const warnings: string[] = [];
+  if (config.mail.smtpUrl === undefined) {
+    warnings.push(
+      'POORT_SMTP_URL is not given: no mail is sent, so nobody can register, be invited or reset a password',
+    );
+  }
   if (config.log.level === 'trace' || config.log.level === 'debug') {
     warnings.push(
       `POORT_LOG_LEVEL is ${config.log.level}: much is written, and it slows every request; info is meant for production`,

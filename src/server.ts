@@ -8,11 +8,13 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
 import { createLogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
+import { createDevelopmentMailbox, createMailDelivery, type MailDelivery } from '#src/flows/deliver_mails.ts';
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
 import { type BreachedPasswords, createBreachedPasswords } from '#src/gateways/breached_passwords.ts';
 import { createEgress, type Egress } from '#src/gateways/egress.ts';
+import { createMailServer, noMailServer } from '#src/gateways/mail_server.ts';
 import { type Schedule, startSchedule } from '#src/jobs/schedule.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { type DatabaseUrls, databaseUrls, otherDatabaseUrls } from '#src/storage/database_roles.ts';
@@ -184,7 +186,26 @@ export function startJobs(house: House): Schedule {
   const { database, clock, sealer, egress, config } = house;
   const { http, backchannelLogout } = config;
   const delivery = { database, sealer, clock, egress, publicUrl: http.publicUrl, settings: backchannelLogout };
-  return startSchedule({ ...house, logoutDelivery: createLogoutDelivery(delivery) });
+  const logoutDelivery = createLogoutDelivery(delivery);
+  return startSchedule({ ...house, logoutDelivery, mailDelivery: deliveryOfMails(house) });
+}
+
+/** To the mail server of the settings; without one, outside production, into the development mailbox. */
+function deliveryOfMails({ config, database, sealer, clock, logger }: House): MailDelivery {
+  const { from, smtpUrl: url, timeLimitSeconds, retry: settings, developmentMailboxSize: mailboxSize } = config.mail;
+  const { publicUrl } = config.http;
+  const clientName = new URL(publicUrl).hostname;
+  const server = url === undefined ? noMailServer : createMailServer({ url, clientName, timeLimitSeconds });
+  return createMailDelivery({
+    ...{ database, sealer, clock, logger, publicUrl, from, settings },
+    // The words are loaded with the first mail: most commands write none.
+    render: async (mail, setting) => (await import('#src/http/pages/render_mail.ts')).renderMail(mail, setting),
+    destination: showsMail(config) ? { kind: 'development', mailboxSize } : { kind: 'server', server },
+  });
+}
+
+function showsMail({ env, mail }: Config): boolean {
+  return env !== 'production' && mail.smtpUrl === undefined;
 }
 
 export interface RunningServer {
@@ -241,7 +262,11 @@ export async function startServer(config: Config, options: StartServerOptions): 
       },
     );
     await pool.start();
-    const health = createHealth({ database });
+    const mail = showsMail(config) ? 'development' : config.mail.smtpUrl === undefined ? 'not_configured' : 'sent';
+    const health = createHealth({ database, clock, mail });
+    const developmentMailbox = showsMail(config)
+      ? createDevelopmentMailbox({ database, sealer, delivery: deliveryOfMails(house) })
+      : undefined;
     const signInServices = { database, passwords: house.passwords, clock, sealer, settings: config.signIn };
     server.on(
       'request',
@@ -251,6 +276,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
         sealer,
         clock,
         health,
+        developmentMailbox,
         logger,
         signInServices,
         registrationServices: { database, clock, sealer, passwords: house.passwords, mailBudgets: config.mail.budgets },

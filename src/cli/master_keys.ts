@@ -15,7 +15,7 @@ export function judgeMasterKeys(
   { sealedOtherwise, inUse }: { readonly sealedOtherwise: number; readonly inUse: MasterKeyInUse },
 ): MasterKeysJudged {
   if (sealedOtherwise > 0 || !inUse.isFirst) {
-    const what = sealedOtherwise === 0 ? 'this database is' : `${sealedOtherwise} signing keys are`;
+    const what = sealedOtherwise === 0 ? 'this database is' : `${sealedOtherwise} values are`;
     const text = `${what} still sealed with an older master key: run \`poort keys reseal\`, and keep the older one`;
     return { canBeDropped: false, droppableFrom: undefined, text };
   }

@@ -20,7 +20,9 @@ export interface NoticeOrigin {
 export type MailedFactor = 'totp' | 'passkey' | 'backup_codes' | 'email_code';
 
 /** What somebody asked for, who may be a stranger: everybody who knows an address can cause these. */
-export type RequestedMail =
+export type RequestedMail = Partial<NoticeOrigin> & AskedFor;
+
+type AskedFor =
   | { readonly kind: 'verify_email'; readonly link: string; readonly code: string }
   /** Instead of `verify_email`, to who has an account here already. */
   | { readonly kind: 'already_registered'; readonly signInLink: string; readonly resetLink: string }
@@ -115,6 +117,22 @@ export const MAIL_KINDS = Object.keys(budgetOfKind) as readonly MailKind[]; // t
 /** Which budget a mail is taken from. What happened to an account is counted apart from what strangers ask for. */
 export function budgetOf(kind: MailKind): keyof MailBudgets {
   return budgetOfKind[kind];
+}
+
+/** Every link that a mail was given. */
+export function linksOf(mail: WrittenMail): readonly string[] {
+  if ('link' in mail) return [mail.link];
+  if (mail.kind === 'already_registered') return [mail.signInLink, mail.resetLink];
+  return mail.kind === 'deletion_requested' ? [mail.undoLink] : [];
+}
+
+/**
+ * Whether a link leads to this tenant and nowhere else: it begins with the issuer as it is written in the settings, and a browser
+ * reads it so too.
+ */
+export function isLinkOf(issuer: string, link: string): boolean {
+  const beginning = `${issuer}/`;
+  return link.startsWith(beginning) && URL.canParse(link) && new URL(link).href.startsWith(beginning);
 }
 
 /** A mail with whom it is for: what waits to be sent. */

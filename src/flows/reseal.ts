@@ -5,9 +5,11 @@
 
 import type { TenantId } from '#src/domain/tenant.ts';
 import { sealedBy } from '#src/foundation/sealing.ts';
-import { signingKeyContext, totpSecretContext } from '#src/foundation/sealing_contexts.ts';
+import { mailContext, signingKeyContext, totpSecretContext } from '#src/foundation/sealing_contexts.ts';
+import type { Transaction } from '#src/storage/database.ts';
 import { resealInstallation } from '#src/storage/installation.ts';
 import { listSealedTotp, updateSealedTotp } from '#src/storage/tables/factors.ts';
+import { listSealedMails, updateSealedMail } from '#src/storage/tables/mails.ts';
 import {
   listSealedSigningKeys,
   listTenantsSealedOtherwise,
@@ -44,19 +46,38 @@ function resealTenant(
   { database, sealer }: ResealContext,
   { tenantId, keyId }: { tenantId: TenantId; keyId: Buffer },
 ): Promise<boolean> {
-  return database.tenant(tenantId).transaction(async (transaction) => {
+  const isOther = (sealed: Buffer): boolean => sealedBy(sealed)?.equals(keyId) !== true;
+  const reseal = (sealed: Buffer, place: string): Buffer => sealer.seal(sealer.open(sealed, place), place);
+
+  async function resealKeys(transaction: Transaction): Promise<number> {
     const keys = await listSealedSigningKeys(transaction, tenantId);
-    const others = keys.filter(({ private_sealed }) => sealedBy(private_sealed)?.equals(keyId) !== true);
+    const others = keys.filter(({ private_sealed }) => isOther(private_sealed));
     for (const { kid, private_sealed } of others) {
-      const place = signingKeyContext(tenantId, kid);
-      const privateSealed = sealer.seal(sealer.open(private_sealed, place), place);
+      const privateSealed = reseal(private_sealed, signingKeyContext(tenantId, kid));
       await updateSealedSigningKey(transaction, { tenantId, kid, privateSealed });
     }
+    return others.length;
+  }
+
+  async function resealTotp(transaction: Transaction): Promise<number> {
     const factors = await listSealedTotp(transaction, { keyId });
     for (const { user_id: userId, secret_sealed: from } of factors) {
-      const place = totpSecretContext(userId);
-      await updateSealedTotp(transaction, { userId, from, to: sealer.seal(sealer.open(from, place), place) });
+      await updateSealedTotp(transaction, { userId, from, to: reseal(from, totpSecretContext(userId)) });
     }
-    return others.length + factors.length > 0;
+    return factors.length;
+  }
+
+  async function resealMails(transaction: Transaction): Promise<number> {
+    const others = (await listSealedMails(transaction, tenantId)).filter(({ sealed }) => isOther(sealed));
+    for (const { id, sealed } of others) {
+      const to = reseal(sealed, mailContext(tenantId, id));
+      await updateSealedMail(transaction, { tenantId, id, from: sealed, to });
+    }
+    return others.length;
+  }
+
+  return database.tenant(tenantId).transaction(async (transaction) => {
+    const resealed = [await resealKeys(transaction), await resealTotp(transaction), await resealMails(transaction)];
+    return resealed.some((count) => count > 0);
   });
 }

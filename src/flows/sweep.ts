@@ -2,6 +2,7 @@
 import type { Clock } from '#src/foundation/clock.ts';
 import type { Database } from '#src/storage/database.ts';
 import { sweepLogouts } from '#src/storage/tables/backchannel_logouts.ts';
+import { sweepMails } from '#src/storage/tables/mails.ts';
 import { expireSessions, listTenantsWithExpiredSessions } from '#src/storage/tables/sessions.ts';
 
 const batchRows = 2_000;
@@ -42,4 +43,9 @@ export async function sweepExpiredSessions(database: Database, clock: Clock): Pr
 /** Forgets logout tokens that nobody needs to see any more. How many. */
 export async function sweepDeliveredLogouts(database: Database): Promise<number> {
   return sweepLogouts(database, batchRows);
+}
+
+/** Forgets mails that nobody needs to see or count any more. How many. */
+export async function sweepSettledMails(database: Database): Promise<number> {
+  return sweepMails(database, batchRows);
 }

@@ -1,19 +1,27 @@
 /** Liveness and readiness for whoever starts, restarts and routes to this process. Says states, never addresses or secrets. */
 
 import { tenantId } from '#src/domain/tenant.ts';
+import type { Clock } from '#src/foundation/clock.ts';
 import type { Database } from '#src/storage/database.ts';
 import { findPendingMigrations } from '#src/storage/inspection.ts';
+import { countMailsHeldUp } from '#src/storage/tables/mails.ts';
 
 /** No tenant has this identifier. */
 const nobody = tenantId('00000000-0000-0000-0000-000000000000');
 
-export type CheckState = 'ok' | 'failed' | 'not_configured';
+export type CheckState = 'ok' | 'failed';
+
+/**
+ * `failing`: mails wait that did not get through, or that no worker takes. It never makes a server unavailable: people sign in without
+ * mail, and what waits is not lost; a server that is taken out for it repairs nothing. `development`: shown at /dev/mail, not sent.
+ */
+export type MailCheckState = 'ok' | 'failing' | 'development' | 'not_configured';
 
 export interface Readiness {
   readonly status: 'ready' | 'unavailable' | 'draining';
-  readonly checks: Readonly<
-    Record<'database' | 'keys' | 'limiter' | 'mail' | 'migrations', { readonly status: CheckState }>
-  >;
+  readonly checks: Readonly<Record<'database' | 'keys' | 'limiter' | 'migrations', { readonly status: CheckState }>> & {
+    readonly mail: { readonly status: MailCheckState };
+  };
 }
 
 export interface Health {
@@ -23,22 +31,30 @@ export interface Health {
   isDraining(): boolean;
 }
 
-export function createHealth({ database }: { database: Database }): Health {
+export interface HealthServices {
+  readonly database: Database;
+  readonly clock: Clock;
+  /** What becomes of mail in this installation. */
+  readonly mail: 'sent' | 'development' | 'not_configured';
+}
+
+export function createHealth({ database, clock, mail }: HealthServices): Health {
   let draining = false;
   return {
     async ready() {
-      const [reachable, migrated, keys] = await Promise.all([
+      const [reachable, migrated, keys, mailed] = await Promise.all([
         holds(() => isReachable(database)),
         holds(async () => (await findPendingMigrations(database)).length === 0),
         holds(() => haveKeys(database)),
+        holds(async () => mail !== 'sent' || (await countMailsHeldUp(database, clock())) === 0),
       ]);
+      const sent = mailed === 'ok' ? 'ok' : 'failing';
       const checks = {
         database: { status: reachable },
         keys: { status: keys },
         // Attempts are counted in the database.
         limiter: { status: reachable },
-        // This version sends none.
-        mail: { status: 'not_configured' },
+        mail: { status: mail === 'sent' ? sent : mail },
         migrations: { status: migrated },
       } as const;
       const failed = Object.values(checks).some((check) => check.status === 'failed');

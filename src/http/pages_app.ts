@@ -2,11 +2,13 @@
 import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import type Koa from 'koa';
+import type { DevelopmentMailbox } from '#src/flows/deliver_mails.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { type AnswerOptions, answerFault, createKoa } from './answer_problem.ts';
 import type { HttpExchange } from './gates/exchange.ts';
 import type { Health } from './health.ts';
 import { mountApprovalPages } from './pages/approval_pages.ts';
+import { mountDevelopmentMailbox } from './pages/development_mailbox_pages.ts';
 import { mountInteractionPages } from './pages/interaction_pages.ts';
 import type { InteractionPagesOptions, PageState } from './pages/interaction_step.ts';
 import { createOwnPages, mountSignedIn } from './pages/own_pages.ts';
@@ -18,13 +20,15 @@ import { mountRegistration, type RegistrationOptions } from './registration.ts';
 
 export interface PagesOptions extends AnswerOptions, InteractionPagesOptions, RegistrationOptions {
   readonly health: Health;
+  /** Where mail is shown instead of sent. */
+  readonly developmentMailbox: DevelopmentMailbox | undefined;
 }
 
 /** Serves a request of the installation, or of one tenant when its engine is given. */
 export type Pages = (exchange: HttpExchange, engine: TenantEngine | undefined) => Promise<void>;
 
 export function createPagesApp(options: PagesOptions): Pages {
-  const { health } = options;
+  const { health, developmentMailbox } = options;
   // One spelling for each address, like the engine's endpoints.
   const installation = new Router({ sensitive: true });
   installation.get('/', (ctx) => {
@@ -61,6 +65,8 @@ export function createPagesApp(options: PagesOptions): Pages {
     ctx.type = 'text/plain; charset=utf-8';
     ctx.body = section;
   });
+
+  mountDevelopmentMailbox(installation, developmentMailbox);
 
   const tenant = new Router<PageState>({ sensitive: true });
   tenant.get('/t/:slug', (ctx) => {

@@ -2,9 +2,10 @@
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
 import type { LogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
+import type { MailDelivery } from '#src/flows/deliver_mails.ts';
 import { resealAll } from '#src/flows/reseal.ts';
 import { type KeyContext, keepAllKeys, signingKeyRules } from '#src/flows/rotate_keys.ts';
-import { sweep, sweepDeliveredLogouts, sweepExpiredSessions } from '#src/flows/sweep.ts';
+import { sweep, sweepDeliveredLogouts, sweepExpiredSessions, sweepSettledMails } from '#src/flows/sweep.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
 import type { Database } from '#src/storage/database.ts';
@@ -32,11 +33,12 @@ export interface ScheduleOptions {
   readonly sealer: Sealer;
   readonly urls: DatabaseUrls;
   readonly logoutDelivery: LogoutDelivery;
+  readonly mailDelivery: MailDelivery;
 }
 
 /** Starts the jobs of one process. They may run in many: each decides in the database whether it is its turn. */
 export function startSchedule(options: ScheduleOptions): Schedule {
-  const { database, logger, config, clock, sealer, urls, logoutDelivery } = options;
+  const { database, logger, config, clock, sealer, urls, logoutDelivery, mailDelivery } = options;
   const rules = signingKeyRules(config);
   const context: KeyContext = { database, clock, sealer, actor: { type: 'system', id: 'keys' }, origin: {} };
   const jobs: readonly Job[] = [
@@ -48,6 +50,7 @@ export function startSchedule(options: ScheduleOptions): Schedule {
         expired_sessions: await sweepExpiredSessions(database, clock),
         swept_rows: await sweep(database),
         swept_logouts: await sweepDeliveredLogouts(database),
+        swept_mails: await sweepSettledMails(database),
       }),
     },
     {
@@ -55,6 +58,7 @@ export function startSchedule(options: ScheduleOptions): Schedule {
       everySeconds: 1,
       run: async (signal) => ({ ...(await logoutDelivery.deliverDue(signal)) }),
     },
+    { name: 'mail', everySeconds: 1, run: async (signal) => ({ ...(await mailDelivery.deliverDue(signal)) }) },
     { name: 'keys', everySeconds: 60, run: async (signal) => ({ tenants: await keepAllKeys(context, rules, signal) }) },
     // With one master key everything is sealed with it, or does not open at all.
     ...(sealer.keyIds.length === 1
@@ -97,6 +101,7 @@ export function startSchedule(options: ScheduleOptions): Schedule {
       for (const timer of timers) clearInterval(timer);
       stopping.abort();
       await Promise.all(running);
+      mailDelivery.close();
     },
   };
 }

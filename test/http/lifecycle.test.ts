@@ -26,7 +26,7 @@ describe('health', () => {
             database: { status: 'ok' },
             keys: { status: 'ok' },
             limiter: { status: 'ok' },
-            mail: { status: 'not_configured' },
+            mail: { status: 'development' },
             migrations: { status: 'ok' },
           },
         },

@@ -194,7 +194,7 @@ describe('the manners of the public door', () => {
             database: { status: 'ok' },
             keys: { status: 'ok' },
             limiter: { status: 'ok' },
-            mail: { status: 'not_configured' },
+            mail: { status: 'development' },
             migrations: { status: 'ok' },
           },
         },

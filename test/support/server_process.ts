@@ -44,18 +44,21 @@ export async function startWorkerProcess({
   database,
   publicUrl,
   egressAllow,
+  smtpUrl,
   watched = false,
 }: {
   database: TestDatabase;
   publicUrl: string;
-  egressAllow: string;
+  egressAllow?: string;
+  smtpUrl?: string;
   watched?: boolean;
 }): Promise<ServerProcess> {
   return startProcess('worker', {
     says: watched ? undefined : 'the worker is ready',
     environment: {
       POORT_PUBLIC_URL: publicUrl,
-      POORT_EGRESS_ALLOW: egressAllow,
+      ...(egressAllow === undefined ? {} : { POORT_EGRESS_ALLOW: egressAllow }),
+      ...(smtpUrl === undefined ? {} : { POORT_SMTP_URL: smtpUrl }),
       POORT_DATABASE_URL: database.ownerUrl,
     },
   });

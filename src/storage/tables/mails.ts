@@ -127,16 +127,38 @@ export interface SealedMail {
 /** What waits and, in a development mailbox, what is kept. */
 export function listSealedMails(transaction: Transaction, tenantId: TenantId): Promise<readonly SealedMail[]> {
   return transaction.query<SealedMail>(
-    'select id, kind, sealed from mails where tenant_id = $1 and sealed is not null order by id for update',
+    'select id, kind, sealed from mails where tenant_id = $1 and sealed is not null order by id',
     [tenantId],
   );
 }
 
+/** Unless it was sent meanwhile. */
 export async function updateSealedMail(
   transaction: Transaction,
-  { tenantId, id, sealed }: { readonly tenantId: TenantId; readonly id: string; readonly sealed: Buffer },
+  mail: { readonly tenantId: TenantId; readonly id: string; readonly from: Buffer; readonly to: Buffer },
 ): Promise<void> {
-  await transaction.query('update mails set sealed = $3 where tenant_id = $1 and id = $2', [tenantId, id, sealed]);
+  await transaction.query('update mails set sealed = $4 where tenant_id = $1 and id = $2 and sealed = $3', [
+    mail.tenantId,
+    mail.id,
+    mail.from,
+    mail.to,
+  ]);
+}
+
+/** Those that wait for their next attempt wait no longer; what a worker may have in hand is left alone. How many. */
+export async function hastenMails(
+  transaction: Transaction,
+  {
+    tenantId,
+    now,
+    attemptedBefore,
+  }: { readonly tenantId: TenantId; readonly now: Date; readonly attemptedBefore: Date },
+): Promise<number> {
+  const rows = await transaction.query(
+    `update mails set due_at = $2 where tenant_id = $1 and state = 'waiting' and due_at > $2 and attempted_at < $3 returning id`,
+    [tenantId, now, attemptedBefore],
+  );
+  return rows.length;
 }
 
 /** In a development mailbox, the latest first. */
