@@ -16,6 +16,7 @@ import {
 } from '#src/storage/inspection.ts';
 import { readMasterKeyInUse } from '#src/storage/installation.ts';
 import { countDeadLogouts } from '#src/storage/tables/backchannel_logouts.ts';
+import { countDeadMails, countMailsHeldUp } from '#src/storage/tables/mails.ts';
 import type { Answer } from './answers.ts';
 import { judgeMasterKeys } from './master_keys.ts';
 import { answering } from './options.ts';
@@ -191,7 +192,20 @@ async function examineHouse(house: House): Promise<readonly Check[]> {
     deadLogouts === 0
       ? ok('logouts', 'every application that answers knows which sessions ended')
       : advice('logouts', `${deadLogouts} logout tokens were given up: see \`poort session logouts\``),
+    await examineMail(house),
   ];
+}
+
+async function examineMail({ config, database, clock }: House): Promise<Check> {
+  if (config.mail.smtpUrl === undefined && config.env !== 'production')
+    return ok('mail', 'nothing is sent: it is shown at /dev/mail');
+  const [heldUp, dead] = await Promise.all([countMailsHeldUp(database, clock()), countDeadMails(database)]);
+  if (heldUp > 0) {
+    const look = 'see `poort mail list --tenant …` for the problem, and that a worker runs';
+    return advice('mail', `mail does not get through (waiting: ${heldUp}): ${look}`);
+  }
+  if (dead > 0) return advice('mail', `${dead} mails were given up in a month: see \`poort mail list --state dead\``);
+  return ok('mail', 'nothing is held up');
 }
 
 async function examineMasterKeys(house: House, sealedOtherwise: number): Promise<Check> {

@@ -10,6 +10,7 @@ import { addConfigCommand } from './config.ts';
 import { addDatabaseCommands } from './database.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addKeyCommands } from './keys.ts';
+import { addMailCommands } from './mails.ts';
 import { addRoleCommands } from './roles.ts';
 import { createRunner, type Runner } from './runner.ts';
 import { addServeCommands } from './serve.ts';
@@ -72,6 +73,7 @@ function createProgram(runner: Runner): Command {
   addRoleCommands(program, runner);
   addKeyCommands(program, runner);
   addSessionCommands(program, runner);
+  addMailCommands(program, runner);
   return program;
 }
 
