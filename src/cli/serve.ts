@@ -18,7 +18,7 @@ export function addServeCommands(program: Command, runner: Runner): void {
   program
     .command('worker')
     .description(
-      'do what is due by the clock, until SIGTERM: sweep what has expired, tell applications of ended sessions',
+      'do what is due by the clock, until SIGTERM: send mail, sweep what has expired, tell applications of ended sessions',
     )
     .addHelpText('after', '\nExample:\n  $ poort worker')
     .action(() => runner.withSettings({}, work));

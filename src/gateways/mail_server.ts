@@ -125,7 +125,7 @@ function describeFailure(fault: unknown, timeLimitSeconds: number): SendOutcome 
   if (code === 'EABORT') {
     return { outcome: 'failed', permanent: false, problem: `no answer within ${timeLimitSeconds} seconds` };
   }
-  return { outcome: 'failed', permanent: false, problem: `${command === '' ? 'connection' : command}: ${code}` };
+  return { outcome: 'failed', permanent: false, problem: `${command === '' ? 'the server' : command}: ${code}` };
 }
 
 function readFault(fault: unknown): {
@@ -137,6 +137,7 @@ function readFault(fault: unknown): {
   const read = typeof fault === 'object' && fault !== null ? (fault as Readonly<Record<string, unknown>>) : {};
   const text = (value: unknown): string => (typeof value === 'string' ? value : '');
   const responseCode = typeof read['responseCode'] === 'number' ? read['responseCode'] : undefined;
-  const code = text(read['code']) || 'unknown fault';
+  // What the network or TLS said, before it was counted among the faults of sockets: ECONNREFUSED, CERT_HAS_EXPIRED.
+  const code = text(read['originalCode']) || text(read['code']) || 'unknown fault';
   return { code, command: text(read['command']), responseCode, response: text(read['response']) };
 }
