@@ -360,7 +360,13 @@ describe('a warning', () => {
 
   it('is not given where nothing is odd', async () => {
     expect(loaded(await workspace.load()).warnings).toEqual([]);
-    expect(loaded(await workspace.load(goodProduction)).warnings).toEqual([]);
+    const production = { ...goodProduction, POORT_SMTP_URL: 'smtps://mail.example.org' };
+    expect(loaded(await workspace.load(production)).warnings).toEqual([]);
+  });
+
+  it('is given for a production that sends no mail', async () => {
+    const { warnings } = loaded(await workspace.load(goodProduction));
+    expect(warnings).toEqual([expect.stringContaining('POORT_SMTP_URL is not given')]);
   });
 });
 
