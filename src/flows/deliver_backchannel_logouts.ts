@@ -23,6 +23,7 @@ import {
 import type { SigningKeyRow } from '#src/storage/tables/signing_keys.ts';
 import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import { findTenantsById, type TenantRow } from '#src/storage/tables/tenants.ts';
+import { allOf, type DeliveryCounts, type DeliveryState, deliverInRounds } from './delivery_rounds.ts';
 
 export interface LogoutDeliveryServices {
   readonly database: Database;
@@ -33,12 +34,6 @@ export interface LogoutDeliveryServices {
   readonly settings: RetrySettings;
   /** From 0 to 1. */
   readonly random?: () => number;
-}
-
-export interface DeliveryCounts {
-  readonly delivered: number;
-  readonly postponed: number;
-  readonly dead: number;
 }
 
 export interface LogoutDelivery {
@@ -66,7 +61,7 @@ export function createLogoutDelivery(services: LogoutDeliveryServices): LogoutDe
   const inHand = new Map<string, number>();
   let places = atOnce;
 
-  async function deliverOf(tenant: TenantRow): Promise<readonly Judged[]> {
+  async function deliverOf(tenant: TenantRow): Promise<readonly DeliveryState[]> {
     const limit = Math.min(places, atOnce);
     if (limit === 0) return [];
     places -= limit;
@@ -101,7 +96,7 @@ export function createLogoutDelivery(services: LogoutDeliveryServices): LogoutDe
     );
   }
 
-  async function deliver(logout: ClaimedLogout, of: TenantOf): Promise<Judged> {
+  async function deliver(logout: ClaimedLogout, of: TenantOf): Promise<DeliveryState> {
     const problem = await send(logout, of);
     const now = clock();
     const judged = judgeAttempt({ problem, attempt: logout.attempts, settings, now, random: random() });
@@ -153,34 +148,13 @@ export function createLogoutDelivery(services: LogoutDeliveryServices): LogoutDe
   }
 
   return {
-    async deliverDue(signal) {
-      const total = { delivered: 0, postponed: 0, dead: 0 };
-      let progress: boolean;
-      do {
+    deliverDue: (signal) =>
+      deliverInRounds(async () => {
         const ids = await listTenantsWithDueLogouts(database, { now: clock(), limit: maximumTenants });
         const tenants = ids.length === 0 ? [] : await findTenantsById(database, ids);
-        const states = (await allOf(tenants.map(deliverOf))).flat();
-        for (const state of states) {
-          if (state === 'delivered') total.delivered += 1;
-          if (state === 'waiting') total.postponed += 1;
-          if (state === 'dead') total.dead += 1;
-        }
-        progress = states.length > 0 && signal?.aborted !== true;
-      } while (progress);
-      return total;
-    },
+        return (await allOf(tenants.map(deliverOf))).flat();
+      }, signal),
   };
-}
-
-type Judged = 'delivered' | 'waiting' | 'dead' | 'somebody else’s';
-
-/** Like `Promise.all`, but leaves nothing running behind a fault. */
-async function allOf<Result>(running: readonly Promise<Result>[]): Promise<readonly Result[]> {
-  const settled = await Promise.allSettled(running);
-  return settled.map((one) => {
-    if (one.status === 'rejected') throw one.reason;
-    return one.value;
-  });
 }
 
 interface TenantOf {

@@ -21,6 +21,7 @@ import {
   settleMail,
 } from '#src/storage/tables/mails.ts';
 import { findTenantsById, listTenants, type TenantRow } from '#src/storage/tables/tenants.ts';
+import { allOf, type DeliveryCounts, type DeliveryState, deliverInRounds } from './delivery_rounds.ts';
 
 /** A mail in words. */
 export interface RenderedMail {
@@ -56,15 +57,9 @@ export interface MailDeliveryServices {
   readonly random?: () => number;
 }
 
-export interface MailCounts {
-  readonly delivered: number;
-  readonly postponed: number;
-  readonly dead: number;
-}
-
 export interface MailDelivery {
   /** Sends everything that is due and that nobody else has in hand. Runs may overlap. Once `signal` is aborted it takes nothing more. */
-  deliverDue(signal?: AbortSignal): Promise<MailCounts>;
+  deliverDue(signal?: AbortSignal): Promise<DeliveryCounts>;
   /** Lets go of the mail server. */
   close(): void;
 }
@@ -82,7 +77,7 @@ export function createMailDelivery(services: MailDeliveryServices): MailDelivery
 
   let places = atOnce;
 
-  async function deliverOf(tenant: TenantRow): Promise<readonly State[]> {
+  async function deliverOf(tenant: TenantRow): Promise<readonly DeliveryState[]> {
     const taken = places;
     if (taken === 0) return [];
     places = 0;
@@ -92,19 +87,16 @@ export function createMailDelivery(services: MailDeliveryServices): MailDelivery
       throw fault;
     });
     places += taken - mails.length;
-    const sending = mails.map((mail) =>
-      deliver(mail, tenant).finally(() => {
-        places += 1;
-      }),
+    return allOf(
+      mails.map((mail) =>
+        deliver(mail, tenant).finally(() => {
+          places += 1;
+        }),
+      ),
     );
-    const settled = await Promise.allSettled(sending);
-    return settled.map((one) => {
-      if (one.status === 'rejected') throw one.reason;
-      return one.value;
-    });
   }
 
-  async function deliver(mail: ClaimedMail, tenant: TenantRow): Promise<State> {
+  async function deliver(mail: ClaimedMail, tenant: TenantRow): Promise<DeliveryState> {
     const { outcome, kept } = await send(mail, tenant);
     const now = clock();
     const judged = judge(outcome, { attempt: mail.attempts, now });
@@ -170,30 +162,19 @@ export function createMailDelivery(services: MailDeliveryServices): MailDelivery
   }
 
   return {
-    async deliverDue(signal) {
-      const total = { delivered: 0, postponed: 0, dead: 0 };
-      let progress: boolean;
-      do {
+    deliverDue: (signal) =>
+      deliverInRounds(async () => {
         const ids = await listTenantsWithDueMails(database, { now: clock(), limit: maximumTenants });
         const tenants = ids.length === 0 ? [] : await findTenantsById(database, ids);
-        const states: State[] = [];
+        const states: DeliveryState[] = [];
         for (const tenant of tenants) states.push(...(await deliverOf(tenant)));
-        for (const state of states) {
-          if (state === 'delivered') total.delivered += 1;
-          if (state === 'waiting') total.postponed += 1;
-          if (state === 'dead') total.dead += 1;
-        }
-        progress = states.length > 0 && signal?.aborted !== true;
-      } while (progress);
-      return total;
-    },
+        return states;
+      }, signal),
     close() {
       if (destination.kind === 'server') destination.server.close();
     },
   };
 }
-
-type State = 'delivered' | 'waiting' | 'dead' | 'somebody else’s';
 
 interface Sent {
   readonly outcome: SendOutcome;
