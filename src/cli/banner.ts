@@ -18,6 +18,8 @@ export function banner({ config, url, demo, readyMilliseconds, workingDirectory 
   const seconds = (readyMilliseconds / 1000).toFixed(1);
   const lines = [
     ...(demo === undefined ? [] : demoLines(demo)),
+    // It is the server of one desk, never of production: without a mail server its mail is shown.
+    ...(config.mail.smtpUrl === undefined && config.env !== 'production' ? [['Mailbox', `${url}/dev/mail`]] : []),
     ['Health', `${url}/health/ready`],
     ...(demo === undefined
       ? [['First steps', 'npx poort tenant create <slug> --name <name>']]
