@@ -21,6 +21,7 @@ import {
   type Repeatable,
   type StoredArtifact,
 } from '#src/storage/tables/artifacts.ts';
+import type { NewConsent } from '#src/storage/tables/consents.ts';
 import { type AccountRow, accountFromJson, readAccount } from '#src/storage/tables/people.ts';
 
 /** A remembered artifact; `idHash` is hexadecimal. */
@@ -46,6 +47,7 @@ export class UnitOfWork {
   readonly #opened = new Set<string>();
   #operations: ArtifactOperation[] = [];
   #events: EventRow[] = [];
+  #consent: NewConsent | undefined;
 
   constructor({ tenant, origin, clock }: { tenant: TenantDatabase; origin: Origin; clock: Clock }) {
     this.tenant = tenant;
@@ -220,6 +222,11 @@ export class UnitOfWork {
     this.#operations = this.#operations.filter((operation) => kept.includes(operation.do));
   }
 
+  /** Kept together with everything else, or not at all. */
+  rememberConsent(consent: NewConsent): void {
+    this.#consent = consent;
+  }
+
   append(event: NewEvent): void {
     this.#events.push(eventRow(event, this.origin, this.#clock()));
   }
@@ -251,9 +258,11 @@ export class UnitOfWork {
     // Sessions first: whoever changes a session and something under it locks them in this order.
     const operations = this.#operations.toSorted((one, other) => Number(isOfSession(other)) - Number(isOfSession(one)));
     const events = this.#events;
+    const consent = this.#consent;
     this.#operations = [];
     this.#events = [];
-    await commitArtifacts(this.tenant, { operations, events, now: this.#clock() });
+    this.#consent = undefined;
+    await commitArtifacts(this.tenant, { operations, events, consent, now: this.#clock() });
   }
 
   #remember(kind: string, id: string, read: () => Promise<Found | undefined>): Promise<Found | undefined> {

@@ -28,6 +28,7 @@ import {
   updateClientRow,
   updateClientStatus,
 } from '#src/storage/tables/clients.ts';
+import { deleteConsentsToClient } from '#src/storage/tables/consents.ts';
 import { listSigningKeys } from '#src/storage/tables/signing_keys.ts';
 import type { FlowContext } from './flow_context.ts';
 import { keepFirstKeys, makeKeysForApi } from './rotate_keys.ts';
@@ -230,7 +231,10 @@ export async function rotateClientSecret(
   });
 }
 
-/** `unchanged` when it is not there or disabled already. Its tokens are dead on every process within a second. */
+/**
+ * `unchanged` when it is not there or disabled already. Its tokens are dead on every process within a second, and what people had
+ * agreed to is forgotten.
+ */
 export async function disableClient(
   context: FlowContext,
   input: { readonly tenantId: TenantId; readonly clientId: string },
@@ -240,6 +244,7 @@ export async function disableClient(
   return tenant.transaction(async (transaction) => {
     if (!(await updateClientStatus(transaction, { ...input, status: 'disabled', now })))
       return { outcome: 'unchanged' };
+    await deleteConsentsToClient(transaction, input);
     const event = clientEvent(context, { type: 'client.disabled', clientId: input.clientId });
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
     return { outcome: 'disabled' };

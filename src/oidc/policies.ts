@@ -8,9 +8,12 @@ import {
   type KoaContextWithOIDC,
   type ResourceServer,
 } from 'oidc-provider';
+import { currentUnitOfWork } from '#adapters/unit_of_work.ts';
 import { AUTHENTICATION_CONTEXTS, wantsMultiFactor } from '#src/domain/authentication.ts';
+import { isNothing, type Rights, rememberedPart, resourceScope, splitResourceScope } from '#src/domain/consent.ts';
 import { MAXIMUM_GRACE_SECONDS } from '#src/domain/rotation.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
+import { readConsent } from '#src/storage/tables/consents.ts';
 import { scopeOfClaim } from './accounts.ts';
 
 /** Our own metadata of a client, see adapters/clients_adapter.ts. */
@@ -29,6 +32,8 @@ export interface ClientFacts {
   /** The APIs it may go on to with a token it was called with (RFC 8693). */
   readonly exchangeTargets: readonly string[];
 }
+
+type Grant = InstanceType<Provider['Grant']>;
 
 const factsByClient = new WeakMap<Client, ClientFacts>();
 
@@ -187,10 +192,7 @@ function parseJson(text: string): unknown {
 }
 
 /** A grant that lives as long as the longest chain a client of this type may have under it, see `ttl.Grant` in provider.ts. */
-export function newGrant(
-  provider: Provider,
-  { client, accountId }: { client: Client; accountId: string },
-): InstanceType<Provider['Grant']> {
+export function newGrant(provider: Provider, { client, accountId }: { client: Client; accountId: string }): Grant {
   const grant = new provider.Grant({ clientId: client.clientId, accountId });
   // The engine's token models take their client so; the types know it of some only.
   return Object.assign(grant, { client });
@@ -198,7 +200,8 @@ export function newGrant(
 
 /**
  * The grant this request can rely on. A first-party client needs nobody's consent: its grant comes into being with what it
- * asks for. Everyone else's must have been given by the person, in this session.
+ * asks for. Everyone else's must have been given by the person, in this session or in an earlier one; never more of it than is
+ * asked for now, so that a token says what this sign-in was for.
  */
 export async function loadExistingGrant(ctx: KoaContextWithOIDC) {
   const { oidc } = ctx;
@@ -206,7 +209,7 @@ export async function loadExistingGrant(ctx: KoaContextWithOIDC) {
   if (client === undefined || session?.accountId === undefined) return undefined;
   const grantId = oidc.result?.consent?.grantId ?? session.grantIdFor(client.clientId);
   const known = grantId === undefined ? undefined : await oidc.provider.Grant.find(grantId);
-  if (!factsOf(client).firstParty) return known;
+  if (!factsOf(client).firstParty) return withRemembered(ctx, { client, accountId: session.accountId, known });
 
   const grant = known ?? newGrant(oidc.provider, { client, accountId: session.accountId });
   const before = JSON.stringify(grant);
@@ -218,4 +221,42 @@ export async function loadExistingGrant(ctx: KoaContextWithOIDC) {
   }
   if (known === undefined || JSON.stringify(grant) !== before) await grant.save();
   return grant;
+}
+
+/** Adds what the person agreed to before; asked of the database only when the grant of this session lacks something. */
+async function withRemembered(
+  { oidc }: KoaContextWithOIDC,
+  { client, accountId, known }: { client: Client; accountId: string; known: Grant | undefined },
+): Promise<Grant | undefined> {
+  const missing = missingRights(oidc, known);
+  if (isNothing(missing)) return known;
+  const agreed = await readConsent(currentUnitOfWork().tenant, { userId: accountId, clientId: client.clientId });
+  if (agreed === undefined) return known;
+  const remembered = rememberedPart(missing, agreed);
+  if (isNothing(remembered)) return known;
+  const grant = known ?? newGrant(oidc.provider, { client, accountId });
+  if (remembered.scopes.length > 0) grant.addOIDCScope(remembered.scopes.join(' '));
+  if (remembered.claims.length > 0) grant.addOIDCClaims([...remembered.claims]);
+  for (const { audience, scope } of remembered.resource_scopes.map(splitResourceScope))
+    grant.addResourceScope(audience, scope);
+  await grant.save();
+  return grant;
+}
+
+/** Claims that tell of the sign-in and not of the person: nobody is asked about them. */
+const aboutSignIn: ReadonlySet<string> = new Set(['sub', 'sid', 'auth_time', 'acr', 'amr', 'iss']);
+
+/** What the engine's consent prompt would find missing, see its interaction policy. */
+function missingRights(oidc: KoaContextWithOIDC['oidc'], known: Grant | undefined): Rights {
+  const scopes = new Set(known?.getOIDCScopeEncountered().split(' '));
+  const claims = new Set(known?.getOIDCClaimsEncountered());
+  return {
+    scopes: [...oidc.requestParamOIDCScopes].filter((scope) => !scopes.has(scope)),
+    claims: [...oidc.requestParamClaims].filter((claim) => !claims.has(claim) && !aboutSignIn.has(claim)),
+    resource_scopes: Object.entries(oidc.resourceServers ?? {}).flatMap(([audience, { scopes: offered }]) => {
+      const granted = new Set(known?.getResourceScopeEncountered(audience).split(' '));
+      const wanted = [...oidc.requestParamScopes].filter((scope) => offered.has(scope) && !granted.has(scope));
+      return wanted.map((scope) => resourceScope(audience, scope));
+    }),
+  };
 }

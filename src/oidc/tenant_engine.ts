@@ -11,6 +11,7 @@ import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { AccessTokenClaims } from '#src/domain/access_token.ts';
 import { AUTHENTICATION_CONTEXTS, type Authentication } from '#src/domain/authentication.ts';
 import { sentenceFor } from '#src/domain/authorization_details.ts';
+import { resourceScope } from '#src/domain/consent.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import { type PeopleSettings, peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { type ProtocolFeatures, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
@@ -19,13 +20,14 @@ import { readTenantSettings } from '#src/domain/tenant_settings.ts';
 import type { Origin } from '#src/storage/event_log.ts';
 import { findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
 import { readDetailsTypes } from '#src/storage/tables/authorization_details_types.ts';
+import type { NewConsent } from '#src/storage/tables/consents.ts';
 import { readTenantMaterial } from '#src/storage/tables/tenant_material.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { personScopes, scopeOfClaim } from './accounts.ts';
 import { type ApprovalAnswer, type ApprovalAnswered, type Approvals, createApprovalDesk } from './approvals.ts';
 import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
-import { asksForMultiFactor, newGrant } from './policies.ts';
+import { asksForMultiFactor, factsOf, newGrant } from './policies.ts';
 import {
   applicationOf,
   createProvider,
@@ -39,6 +41,7 @@ import { createStructuredTokens } from './structured_tokens.ts';
 import { respectOrigins } from './token_origins.ts';
 
 type Session = InstanceType<Provider['Session']>;
+type Grant = InstanceType<Provider['Grant']>;
 
 export interface Exchange {
   readonly request: IncomingMessage;
@@ -61,6 +64,8 @@ export interface PendingInteraction {
   readonly session: { readonly amr: readonly string[]; readonly acr: string | undefined } | undefined;
   /** The application asks for both factors. */
   readonly wantsMultiFactor: boolean;
+  /** Consent is about more than the person agreed to before. */
+  readonly isConsentKnown: boolean;
   /** What consent is about. */
   readonly missingScopes: readonly { readonly name: string; readonly description: string | undefined }[];
 }
@@ -213,6 +218,7 @@ export async function buildTenantEngine(
             accountId: interaction.session?.accountId,
             session: strengthOf(interaction),
             wantsMultiFactor: asksForMultiFactor(interaction.params),
+            isConsentKnown: interaction.grantId !== undefined && isSomethingMissing(interaction),
             missingScopes: await missingScopes(interaction, client),
           },
         };
@@ -351,8 +357,10 @@ export async function buildTenantEngine(
         return { error: 'access_denied', error_description: 'the person refused' };
       case 'consented': {
         const grant = await grantConsent(interaction, client);
-        unit.append(consentGranted(interaction, grant));
-        return { consent: { grantId: grant } };
+        const grantId = await grant.save();
+        unit.append(consentGranted(interaction, grantId));
+        if (!factsOf(client).firstParty) unit.rememberConsent(consentOf(grant, client));
+        return { consent: { grantId } };
       }
       default: {
         const never: never = answer;
@@ -361,7 +369,7 @@ export async function buildTenantEngine(
     }
   }
 
-  async function grantConsent(interaction: Interaction, client: Client): Promise<string> {
+  async function grantConsent(interaction: Interaction, client: Client): Promise<Grant> {
     const accountId = interaction.session?.accountId;
     if (accountId === undefined) throw new Error('consent without an account');
     const known = interaction.grantId === undefined ? undefined : await provider.Grant.find(interaction.grantId);
@@ -374,7 +382,7 @@ export async function buildTenantEngine(
     // This time's, and no other: what was agreed to once is not agreed to again by itself.
     const details = parseDetails(interaction.params['authorization_details']);
     if (details.length > 0) grant.rar = [...details];
-    return grant.save();
+    return grant;
   }
 }
 
@@ -391,6 +399,28 @@ function consentDetails({ prompt }: Interaction): ConsentDetails {
     missingOIDCScope: details.missingOIDCScope ?? [],
     missingOIDCClaims: details.missingOIDCClaims ?? [],
     missingResourceScopes: details.missingResourceScopes ?? {},
+  };
+}
+
+function isSomethingMissing(interaction: Interaction): boolean {
+  const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = consentDetails(interaction);
+  return missingOIDCScope.length + missingOIDCClaims.length + Object.keys(missingResourceScopes).length > 0;
+}
+
+/** All that the grant holds but its details of a single transaction (RFC 9396): they are agreed to each time. */
+function consentOf(grant: Grant, client: Client): NewConsent {
+  return {
+    user_id: grant.accountId ?? '',
+    client_id: client.clientId,
+    client_type: factsOf(client).type,
+    scopes: grant.getOIDCScope().split(' ').filter(Boolean),
+    claims: grant.getOIDCClaims(),
+    resource_scopes: Object.entries(grant.resources ?? {}).flatMap(([audience, scopes]) =>
+      scopes
+        .split(' ')
+        .filter(Boolean)
+        .map((scope) => resourceScope(audience, scope)),
+    ),
   };
 }
 

@@ -21,6 +21,8 @@ describeWithChromium('the hosted pages in Chromium', () => {
   let site: RunningApplication;
   let house: TestClient;
   let foreign: TestClient;
+  /** Nobody has agreed to it yet. */
+  let unknown: TestClient;
   let native: TestClient;
   let origins: readonly string[];
   let callback: string;
@@ -37,6 +39,7 @@ describeWithChromium('the hosted pages in Chromium', () => {
     } as const;
     house = await registerClient(server, acme, { name: 'Meter readings', ...web });
     foreign = await registerClient(server, acme, { name: 'Energy <b>Saver</b>', firstParty: false, ...web });
+    unknown = await registerClient(server, acme, { name: 'Energy <b>Saver</b>', firstParty: false, ...web });
     native = await registerClient(server, acme, {
       name: 'Meter on your phone',
       type: 'native',
@@ -118,7 +121,7 @@ describeWithChromium('the hosted pages in Chromium', () => {
 
     it('changes the language without losing what was typed, and keeps it for the next page', async () => {
       await visit(browser, { origins, locale: 'nl' }, async ({ page, complaints }) => {
-        await page.goto(authorizationUrl(foreign));
+        await page.goto(authorizationUrl(foreign, { prompt: 'consent' }));
         await page.locator('#email').fill(acme.person.email);
         await page.getByRole('button', { name: 'English' }).click();
         await page.locator('html[lang=en]').waitFor();
@@ -136,7 +139,7 @@ describeWithChromium('the hosted pages in Chromium', () => {
 
     it('needs nothing but the keyboard', async () => {
       await visit(browser, { origins, locale: 'en' }, async ({ page, complaints }) => {
-        await page.goto(authorizationUrl(foreign));
+        await page.goto(authorizationUrl(foreign, { prompt: 'consent' }));
         await page.keyboard.type(acme.person.email);
         await page.keyboard.press('Tab');
         await page.keyboard.type(acme.person.password);
@@ -157,7 +160,7 @@ describeWithChromium('the hosted pages in Chromium', () => {
     it('names who asks, who is asked and what for; refusing tells the application, allowing gives it', async () => {
       await visit(browser, { origins, locale: 'en' }, async ({ page, complaints }) => {
         const asked = { scope: 'openid profile email readings:read', resource: acme.jwtApi };
-        await page.goto(authorizationUrl(foreign, asked));
+        await page.goto(authorizationUrl(unknown, asked));
         await signInAs(page, acme.person);
         await page.locator('[value=deny]').waitFor();
         expect(await page.locator('h1').textContent()).toBe('Energy <b>Saver</b> asks for access to your account');
@@ -177,14 +180,14 @@ describeWithChromium('the hosted pages in Chromium', () => {
         const refused = await arrived(page);
         expect(Object.fromEntries(refused)).toMatchObject({ error: 'access_denied', state: 'the-state' });
 
-        await page.goto(authorizationUrl(foreign, asked));
+        await page.goto(authorizationUrl(unknown, asked));
         await page.locator('[value=allow]').click();
         expect((await arrived(page)).get('code')).toBeTruthy();
 
         // Given once, it is not asked again, until something new is wanted: then only about that.
-        await page.goto(authorizationUrl(foreign, asked));
+        await page.goto(authorizationUrl(unknown, asked));
         expect((await arrived(page)).get('code')).toBeTruthy();
-        await page.goto(authorizationUrl(foreign, { ...asked, scope: `${asked.scope} readings:write` }));
+        await page.goto(authorizationUrl(unknown, { ...asked, scope: `${asked.scope} readings:write` }));
         await page.locator('[value=allow]').waitFor();
         expect(await page.locator('.right').allInnerTexts()).toEqual([expect.stringContaining('May readings:write')]);
         await page.locator('[value=allow]').click();

@@ -42,6 +42,7 @@ beforeAll(async () => {
     const { web } = tenant.clients;
     const authorized = await authorize(createUserAgent(server.origin), { tenant, client: web });
     expect((await exchangeCode(tenant, web, authorized)).status).toBe(200);
+    await authorize(createUserAgent(server.origin), { tenant, client: tenant.clients.third });
     await oweLogout(server, tenant);
     await useExtensions(tenant);
     await keepFactors(server, tenant);

@@ -95,6 +95,29 @@ const calls: Readonly<Record<string, readonly string[]>> = {
     );
     return `select artifacts_commit('${acme}', now(), '${JSON.stringify(filled)}', null)`;
   }),
+  artifacts_commit_with_consent: [
+    `select artifacts_commit_with_consent('${acme}', now(), '[]', null, '${JSON.stringify({
+      user_id: person,
+      client_id: 'client-8',
+      client_type: 'web',
+      scopes: ['openid'],
+      claims: [],
+      resource_scopes: [],
+    })}')`,
+  ],
+  consent_read: [`select * from consent_read('${acme}', '${person}', 'client-7')`],
+  consent_remember: [
+    `select consent_remember('${acme}', '${JSON.stringify({
+      user_id: person,
+      client_id: 'client-7',
+      client_type: 'web',
+      scopes: ['email'],
+      claims: [],
+      resource_scopes: [],
+    })}', now())`,
+  ],
+  consent_revoke: [`select * from consent_revoke('${acme}', '${person}', 'client-7')`],
+  consents_list: [`select * from consents_list('${acme}', '${person}')`],
   client_find: [`select * from client_find('${acme}', 'client-7')`],
   authorization_details_types_read: [`select * from authorization_details_types_read('${acme}')`],
   client_read: [`select * from client_read('${acme}', 'client-7')`],
@@ -190,6 +213,9 @@ const seed = `
                              json_build_object('client-' || n, json_build_object('sid', 'sid', 'grantId', 'grant ' || n))), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid,
            'client-' || n, sha256((t || '-' || n + 2)::bytea), 'uid ' || t || '-' || n,
            case when n % 10 = 7 then sha256(('user code ' || t || '-' || n)::bytea) end, now(), now() + interval '1 hour'
+      from everyone;
+  insert into consents (tenant_id, user_id, client_id, client_type, scopes, granted_at, updated_at)
+    select tenant_id, ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'client-' || n, 'web', '{openid}', now(), now()
       from everyone;
   insert into sign_in_attempts (tenant_id, key_hash, attempts, window_started_at)
     select tenant_id, sha256((t || '-' || n)::bytea), 1, now() from everyone;

@@ -160,6 +160,21 @@ describe('a round trip to PostgreSQL is taken', () => {
     expect(await roundTripsOf(() => agent.request(url), 303)).toBeLessThanOrEqual(3);
   });
 
+  it('at most 3 times for an application that was agreed to, in that browser or another (budget 5)', async () => {
+    const client = acme.clients.third;
+    await authorize(agent, { tenant: acme, client });
+    const { url } = authorizationRequest(acme, client);
+    expect(await roundTripsOf(() => agent.request(url), 303)).toBeLessThanOrEqual(3);
+    const others = [createUserAgent(server.origin), createUserAgent(server.origin)];
+    for (const other of others) await authorize(other, { tenant: acme, client: acme.clients.web });
+    const elsewhere = async (): Promise<{ status: number }> => {
+      const page = await (others.pop() ?? agent).request(url);
+      expect(page.headers.get('location')).toContain('code=');
+      return page;
+    };
+    expect(await roundTripsOf(elsewhere, 303)).toBeLessThanOrEqual(4);
+  });
+
   it('at most once for an authorization request without a session (budget 5)', async () => {
     const { url } = authorizationRequest(acme, acme.clients.web);
     const stranger = (): Promise<{ status: number }> => createUserAgent(server.origin).request(url);

@@ -30,7 +30,9 @@ const credentials = ({ person }: TestTenant) => ({ email: person.email, password
 /** Signed in, and asked by an application of somebody else. */
 async function openConsent(server: TestServer, tenant: TestTenant, agent: UserAgent): Promise<OpenedForm> {
   const client: TestClient = tenant.clients.third;
-  const signIn = await openInteraction(server, { tenant, client, agent, extra: { prompt: 'login' } });
+  // Also who has agreed before is asked.
+  const extra = { prompt: 'login consent' };
+  const signIn = await openInteraction(server, { tenant, client, agent, extra });
   return opened(agent, await agent.submit(signIn.page, credentials(tenant)), 'csrf');
 }
 

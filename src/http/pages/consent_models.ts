@@ -11,6 +11,9 @@ export interface ConsentModel {
   readonly scopes: readonly NamedScope[];
   /** The redirect address; its host, or its scheme for an installed app, is shown. */
   readonly redirectUri: string;
+  /** The person agreed to other things before: what is shown here comes on top. */
+  readonly isKnown?: boolean | undefined;
+  /** Where one signs in as somebody else for this request. */
   readonly otherAccountAddress?: string | undefined;
   readonly accountAddress?: string | undefined;
 }
@@ -27,7 +30,9 @@ function presentConsent(model: ConsentModel, { t }: PageContext): PageView {
     action: model.action,
     csrf: model.csrf,
     account: displayName(model.account),
-    scopesIntro: t('consent.scopes', { application }),
+    scopesIntro: t(model.isKnown === true ? 'consent.new_scopes' : 'consent.scopes', { application }),
+    known: model.isKnown === true ? t('consent.known', { application }) : undefined,
+    fresh: model.isKnown === true ? t('consent.new') : undefined,
     scopes: model.scopes.map((scope) => presentScope(scope, t)),
     destination: destinationHost(model.redirectUri),
     otherAccount: safeAddress(model.otherAccountAddress),

@@ -4,6 +4,7 @@
  */
 import type Router from '@koa/router';
 import { z } from 'zod';
+import { accountPath } from '#src/oidc/provider.ts';
 import { readAccount } from '#src/storage/tables/people.ts';
 import { ProblemRaised, problems } from '../problems.ts';
 import { readFormBody } from './form_body.ts';
@@ -36,7 +37,8 @@ export function mountInteractionPages(router: Router<PageState>, options: Intera
     const step = await findStep(ctx, ctx.state, options, formTokens);
     if (step === undefined) return;
     if (typeof ctx.query['ui_locales'] === 'string') keepLocale(step);
-    await (step.interaction.prompt === 'consent' ? showConsent(step) : showSignInStep(step));
+    const isConsent = step.interaction.prompt === 'consent' && ctx.query['again'] === undefined;
+    await (isConsent ? showConsent(step) : showSignInStep(step));
   });
 
   router.post('/t/:slug/interaction/:uid', async (ctx) => {
@@ -44,7 +46,9 @@ export function mountInteractionPages(router: Router<PageState>, options: Intera
     const fields = await readFormBody(ctx.req, config.http.bodyLimitBytes);
     const step = await findStep(ctx, ctx.state, options, formTokens);
     if (step === undefined) return;
-    if (step.interaction.prompt === 'consent') await answerConsent(step, parseForm(consentForm, fields));
+    // Who is asked for consent may sign in as somebody else first: the forms tell themselves apart.
+    const isSignIn = ['email', 'password', 'code', 'backup_code'].some((name) => name in fields);
+    if (step.interaction.prompt === 'consent' && !isSignIn) await answerConsent(step, parseForm(consentForm, fields));
     else await answerSignInStep(step, fields);
   });
 }
@@ -70,6 +74,9 @@ async function showConsent(step: Step): Promise<void> {
       account: account.email,
       scopes: interaction.missingScopes,
       redirectUri: interaction.redirectUri,
+      isKnown: interaction.isConsentKnown,
+      otherAccountAddress: `${new URL(action).pathname}?again`,
+      accountAddress: `/t/${state.engine.tenant.slug}${accountPath}`,
     },
     languageSwitch: { kind: 'link', address: new URL(action).pathname },
     ...commonOf(step),

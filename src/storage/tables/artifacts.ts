@@ -3,6 +3,7 @@ import { LostRace, type TenantDatabase } from '../database.ts';
 import { appendEvents, type EventRow } from '../event_log.ts';
 import { createGroupCommit } from '../group_commit.ts';
 import { createReadTogether } from '../read_together.ts';
+import type { NewConsent } from './consents.ts';
 import type { AccountJson } from './people.ts';
 
 export type Payload = Readonly<Record<string, unknown>>;
@@ -74,6 +75,10 @@ const commitTogether = {
   name: 'artifacts_commit_together',
   text: 'select artifacts_commit_together($1, $2, $3, $4, $5, $6) as lost',
 } as const;
+const commitWithConsent = {
+  name: 'artifacts_commit_with_consent',
+  text: 'select artifacts_commit_with_consent($1, $2, $3, $4, $5)',
+} as const;
 const tombstone = { name: 'interaction_tombstone', text: 'select * from interaction_tombstone($1, $2)' } as const;
 
 export interface ArtifactKey {
@@ -118,6 +123,8 @@ export interface ArtifactChanges {
   readonly operations: readonly ArtifactOperation[];
   readonly events: readonly EventRow[];
   readonly now: Date;
+  /** What its person agreed to in the same breath. */
+  readonly consent?: NewConsent | undefined;
 }
 
 const together = createGroupCommit<ArtifactChanges>(async (tenant, changes) => {
@@ -157,9 +164,11 @@ type Consumption = Extract<ArtifactOperation, { readonly do: 'consume' }>;
 
 /** All of it or nothing, durable when it resolves. Rejects with `LostRace` when a single-use value was already used. */
 export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactChanges): Promise<void> {
-  if (canGoTogether(changes.operations)) return together.commit(tenant, changes);
-  const { operations, events, now } = changes;
-  await tenant.write(commit, [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)]);
+  const { operations, events, now, consent } = changes;
+  if (consent === undefined && canGoTogether(operations)) return together.commit(tenant, changes);
+  const values = [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)];
+  if (consent === undefined) await tenant.write(commit, values);
+  else await tenant.write(commitWithConsent, [...values, JSON.stringify(consent)]);
 }
 
 /** New rows meet nobody, and one conditional use can be refused without the others': such changes need not be alone. */

@@ -26,6 +26,9 @@ export const consentFixtures = {
     error: { without: 'two buttons leave nothing to do wrong' },
     success: { without: 'leads on to the application' },
     more: {
+      'when something new is asked': {
+        model: { ...consent, isKnown: true, scopes: [{ name: 'planning:write', description: 'Uw rooster wijzigen' }] },
+      },
       'for an installed app': {
         model: {
           action: consent.action,
