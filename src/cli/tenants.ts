@@ -1,5 +1,8 @@
-/** `poort tenant …`: makes, lists, configures, suspends and resumes tenants. */
+/** `poort tenant …`: makes, lists, configures, brands, suspends and resumes tenants. */
+import { readFile, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { MAXIMUM_LOGO_BYTES } from '#src/domain/logo.ts';
 import { PEOPLE_SETTINGS, peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { PROTOCOL_FEATURES, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
@@ -9,6 +12,7 @@ import {
   readTenantSettings,
   type TenantSettingChange,
 } from '#src/domain/tenant_settings.ts';
+import { type BrandChange, type BrandOutcome, brandTenant } from '#src/flows/manage_branding.ts';
 import {
   type CreateTenantOutcome,
   changeTenantStatus,
@@ -21,7 +25,7 @@ import { answering, findTenant, group, repeatable } from './options.ts';
 import type { CommonOptions, Runner, Session } from './runner.ts';
 
 export function addTenantCommands(program: Command, runner: Runner): void {
-  const tenant = group(program, 'tenant', 'make, list, configure, suspend and resume tenants');
+  const tenant = group(program, 'tenant', 'make, list, configure, brand, suspend and resume tenants');
 
   answering(tenant.command('create <slug>').description('make a tenant with its keys and built-in roles'), [
     'tenant create acme --name "Acme Ltd"',
@@ -62,6 +66,26 @@ export function addTenantCommands(program: Command, runner: Runner): void {
       }),
     );
 
+  answering(
+    tenant.command('brand <slug>').description('give the pages and mails of a tenant its colour and its logo'),
+    ['tenant brand acme --color "#7a1fa2" --logo acme.png --logo-alt "Acme"', 'tenant brand acme --clear'],
+  )
+    .option('--color <#rrggbb>', 'of links and buttons; made darker or lighter where it could not be read')
+    .option('--logo <file>', 'a PNG or WebP of at most 200 KiB')
+    .option('--logo-alt <text>', 'said instead of the logo, where the name of the tenant does not say it')
+    .option('--clear', 'take back what was set before')
+    .action((slug: string, options: CommonOptions & BrandOptions) =>
+      runner.run(options, async () => {
+        const { color, logoAlt, clear } = options;
+        const logo = await readLogoFile(options.logo, runner.world.workingDirectory);
+        const change = { color, logo, logoAlt, clear };
+        if (Object.values(change).every((wish) => wish === undefined))
+          throw new WrongUsage('say what to change: --color, --logo, --logo-alt or --clear');
+        await runner.withHouse(options, (session) => brand(session, { slug, change }));
+        return undefined;
+      }),
+    );
+
   answering(tenant.command('suspend <slug>').description('refuse every request of a tenant until it is resumed'), [
     'tenant suspend acme',
   ]).action((slug: string, options: CommonOptions) =>
@@ -74,6 +98,64 @@ export function addTenantCommands(program: Command, runner: Runner): void {
     runner.withHouse(options, (session) => change(session, { slug, status: 'active' })),
   );
 }
+
+interface BrandOptions {
+  readonly color?: string;
+  readonly logo?: string;
+  readonly logoAlt?: string;
+  readonly clear?: boolean;
+}
+
+/** No more of it than a logo may have: what it is, its bytes will tell. */
+async function readLogoFile(file: string | undefined, workingDirectory: string): Promise<Buffer | undefined> {
+  if (file === undefined) return undefined;
+  const path = resolve(workingDirectory, file);
+  const size = await stat(path).then(
+    (found) => (found.isFile() ? found.size : undefined),
+    () => undefined,
+  );
+  if (size === undefined)
+    throw new CommandRefused('unreadable_file', `the file ${JSON.stringify(file)} cannot be read`);
+  if (size > MAXIMUM_LOGO_BYTES) throw new CommandRefused('logo_too_large', brandRefusals.logo_too_large);
+  return readFile(path);
+}
+
+async function brand(
+  session: Session,
+  { slug, change }: { readonly slug: string; readonly change: BrandChange },
+): Promise<Answer> {
+  const { id } = await findTenant(session, slug);
+  const branded = await brandTenant(session.context, { id, change });
+  if (branded.outcome === 'refused') throw new CommandRefused(branded.reason, brandRefusals[branded.reason]);
+  const { brand: shown, correctedColor } = branded;
+  const { logo } = shown;
+  return {
+    json: {
+      tenant: slug,
+      color: shown.color ?? null,
+      color_shown: correctedColor ?? shown.color ?? null,
+      logo:
+        logo === undefined ? null : { version: logo.version, width: logo.width, height: logo.height, alt: logo.alt },
+    },
+    text: described(`tenant ${slug} branded`, {
+      color: shown.color ?? 'of the house',
+      'shown as': correctedColor === undefined ? undefined : `${correctedColor}, so that it can be read`,
+      logo: logo === undefined ? 'none' : `${logo.width} x ${logo.height}`,
+      'said instead': logo === undefined || logo.alt === '' ? undefined : logo.alt,
+    }),
+  };
+}
+
+const brandRefusals: Readonly<Record<Extract<BrandOutcome, { outcome: 'refused' }>['reason'], string>> = {
+  color: 'a colour is written #rrggbb',
+  logo_alt: 'what is said instead of a logo is one line of at most 120 characters',
+  no_logo: 'there is no logo to say something instead of',
+  logo_too_large: 'a logo has at most 200 KiB',
+  logo_not_png_or_webp: 'a logo is a PNG or a WebP; an SVG can hold a program',
+  logo_damaged: 'the picture is damaged',
+  logo_animated: 'a logo does not move',
+  logo_dimensions: 'a logo is 16 to 2000 pixels wide and high',
+};
 
 function readSetting(text: string): TenantSettingChange {
   const parsed = parseTenantSetting(text);

@@ -8,6 +8,7 @@ import { type AnswerOptions, answerFault, createKoa } from './answer_problem.ts'
 import type { HttpExchange } from './gates/exchange.ts';
 import type { Health } from './health.ts';
 import { mountApprovalPages } from './pages/approval_pages.ts';
+import { mountBrand } from './pages/brand.ts';
 import { mountDevelopmentMailbox } from './pages/development_mailbox_pages.ts';
 import { mountInteractionPages } from './pages/interaction_pages.ts';
 import type { InteractionPagesOptions, PageState } from './pages/interaction_step.ts';
@@ -74,6 +75,7 @@ export function createPagesApp(options: PagesOptions): Pages {
     const common = { status: 200, locale: localeOf(ctx, engine.tenant), requestId: exchange.requestId };
     showPage(ctx, { name: 'home', model: {}, tenant: engine.tenant, ...common });
   });
+  mountBrand(tenant, { database: options.signInServices.database });
   mountInteractionPages(tenant, options);
   mountApprovalPages(tenant, options);
   const ownPages = createOwnPages(options);

@@ -1,4 +1,5 @@
 import { addDetailsType } from '#src/flows/manage_authorization_details.ts';
+import { brandTenant } from '#src/flows/manage_branding.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
 import { addMember } from '#src/flows/manage_people.ts';
 import { createInitialAccessToken, registerClient } from '#src/flows/register_clients.ts';
@@ -9,6 +10,7 @@ import { putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.
 import { rememberPassword } from '#src/storage/tables/password_history.ts';
 import { putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
 import { listTenantTables, personTables } from '#test/support/catalogue.ts';
+import { squarePng } from '#test/support/logos.ts';
 import {
   connect,
   eventually,
@@ -43,6 +45,8 @@ beforeAll(async () => {
     const authorized = await authorize(createUserAgent(server.origin), { tenant, client: web });
     expect((await exchangeCode(tenant, web, authorized)).status).toBe(200);
     await authorize(createUserAgent(server.origin), { tenant, client: tenant.clients.third });
+    const branded = await brandTenant(server.context, { id: tenant.id, change: { logo: squarePng() } });
+    expect(branded.outcome).toBe('branded');
     await oweLogout(server, tenant);
     await useExtensions(tenant);
     await keepFactors(server, tenant);

@@ -3,6 +3,7 @@
  * that is missing here fails the types and the tests. Fixtures of a noun are in test/support/pages/<noun>_fixtures.ts.
  */
 import type { Context } from 'koa';
+import { lookOf } from '#src/http/pages/brand.ts';
 import { showPage } from '#src/http/pages/page_kit.ts';
 import type { PageName } from '#src/http/pages/page_models.ts';
 import type { PageShell } from '#src/http/pages/page_shell.ts';
@@ -33,6 +34,8 @@ export interface Shown {
   readonly name: string;
   readonly page: PageName;
   readonly state: string;
+  /** Of its tenant. */
+  readonly color: string | undefined;
   render(shell: PageShell): string;
   /** Answers as the product does, with the page's own policy. */
   show(ctx: Context, locale: Locale): void;
@@ -57,15 +60,21 @@ function statesOf<N extends PageName>(
   return states.flatMap(([state, shown]) => ('without' in shown ? [] : [shownAs(page, state, shown)]));
 }
 
-function shownAs<N extends PageName>(page: N, state: string, { model, shell: changes = {} }: PageState<N>): Shown {
+function shownAs<N extends PageName>(
+  page: N,
+  state: string,
+  { model, shell: changes = {}, brand = {} }: PageState<N>,
+): Shown {
   return {
     name: `${page} ${state}`,
     page,
     state,
-    render: (shell) => renderPage(page, { ...shell, ...changes }, model),
+    color: brand.color,
+    render: (shell) =>
+      renderPage(page, { ...shell, ...changes, brand: lookOf({ name: '', slug: 'linde', brand }) }, model),
     show(ctx, locale) {
       const { tenantName, assetsPath: _served, ...shell } = shellFor(locale, changes);
-      const tenant = tenantName === undefined ? undefined : { name: tenantName };
+      const tenant = tenantName === undefined ? undefined : { name: tenantName, slug: 'linde', brand };
       showPage(ctx, { name: page, model, status: 200, ...shell, tenant });
     },
   };

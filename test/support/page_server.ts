@@ -5,12 +5,18 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
+import { brandStylesheet } from '#src/domain/brand.ts';
 import { setSecurityHeaders } from '#src/http/gates/security_headers.ts';
+import { lookOf } from '#src/http/pages/brand.ts';
 import { contentSecurityPolicy, formActionSource } from '#src/http/pages/content_security_policy.ts';
 import { assetsPath } from '#src/http/pages/page_kit.ts';
 import { assets } from '#src/http/pages/render.ts';
 import type { Locale } from '#src/http/pages/translations.ts';
-import { pageState } from './page_fixtures.ts';
+import { testLogo } from './logos.ts';
+import { pageState, pageStates } from './page_fixtures.ts';
+
+// Of the fixtures.
+const brandColors = pageStates.flatMap(({ color }) => color ?? []);
 
 export interface PageServer {
   readonly origin: string;
@@ -32,6 +38,19 @@ export async function startPageServer(): Promise<PageServer> {
     if (asset !== undefined) {
       ctx.set('content-type', asset.contentType);
       ctx.body = asset.body;
+      return;
+    }
+    if (ctx.path === '/t/linde/logo') {
+      ctx.set('content-type', 'image/png');
+      ctx.body = testLogo;
+      return;
+    }
+    if (ctx.path === '/t/linde/brand.css') {
+      const color = brandColors.find(
+        (candidate) => lookOf({ name: '', slug: 'linde', brand: { color: candidate } })?.stylesheet === ctx.url,
+      );
+      ctx.set('content-type', 'text/css');
+      ctx.body = color === undefined ? '' : brandStylesheet(color);
       return;
     }
     if (ctx.method === 'POST') {

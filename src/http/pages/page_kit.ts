@@ -6,6 +6,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Context } from 'koa';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
+import { lookOf, type TenantFace } from './brand.ts';
 import { contentSecurityPolicy, formActionSource } from './content_security_policy.ts';
 import type { PageModels, PageName } from './page_models.ts';
 import type { LanguageSwitch } from './page_shell.ts';
@@ -21,7 +22,7 @@ export interface Page<N extends PageName> {
   readonly status: number;
   readonly locale: Locale;
   /** Whose page it is; nobody's where an address belongs to no tenant. */
-  readonly tenant: Pick<TenantRow, 'name'> | undefined;
+  readonly tenant: TenantFace | undefined;
   readonly applicationName?: string | undefined;
   readonly requestId: string;
   readonly languageSwitch?: LanguageSwitch | undefined;
@@ -47,6 +48,7 @@ export function showPage<N extends PageName>(
     {
       locale: page.locale,
       tenantName: page.tenant?.name,
+      brand: lookOf(page.tenant),
       applicationName: page.applicationName,
       requestId: page.requestId,
       assetsPath,

@@ -13,12 +13,22 @@ export interface PageShell {
   readonly locale: Locale;
   /** Absent where an address belongs to nobody: the page then names the installation alone. */
   readonly tenantName: string | undefined;
+  /** Absent where a page looks like the house. */
+  readonly brand?: BrandLook | undefined;
   readonly applicationName?: string | undefined;
   readonly requestId: string;
   /** Where the `assets` of render.ts are served, without a trailing slash: `/assets`. */
   readonly assetsPath: string;
   /** Absent: the page cannot be shown again in another language, and offers none. */
   readonly languageSwitch?: LanguageSwitch | undefined;
+}
+
+/** How a tenant looks: tokens and a picture, at addresses of our own. */
+export interface BrandLook {
+  readonly stylesheet: string | undefined;
+  readonly logo:
+    | { readonly address: string; readonly width: number; readonly height: number; readonly alt: string }
+    | undefined;
 }
 
 /**

@@ -9,7 +9,14 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ejs from 'ejs';
 import { type PageModels, type PageName, presenters } from './page_models.ts';
-import { displayName, installationName, type PageShell, type PageView, presentLanguages } from './page_shell.ts';
+import {
+  type BrandLook,
+  displayName,
+  installationName,
+  type PageShell,
+  type PageView,
+  presentLanguages,
+} from './page_shell.ts';
 import { translatorFor } from './translations.ts';
 
 export interface Asset {
@@ -57,12 +64,25 @@ export function renderPage<N extends PageName>(page: N, shell: PageShell, model:
     locale: shell.locale,
     installationName,
     tenantName: shell.tenantName === undefined ? undefined : displayName(shell.tenantName),
+    brand: presentBrand(shell.brand),
     requestId: shell.requestId,
     title: [...(view.failed ? [t('layout.error_prefix')] : []), names.map(displayName).join(' - ')].join(' '),
     languages: presentLanguages(shell),
     asset: (name: string) => `${shell.assetsPath}${assetNamed(name).path}`,
   };
   return fill('layouts/page', { ...locals, body: fill(page, locals) });
+}
+
+// A picture is drawn this high; its width follows, so that nothing moves when it arrives.
+const logoHeight = 40;
+const widestLogo = 200;
+
+function presentBrand(brand: BrandLook | undefined): object {
+  if (brand?.logo === undefined) return { stylesheet: brand?.stylesheet, logo: undefined };
+  const { address, alt, width, height } = brand.logo;
+  const scale = Math.min(logoHeight / height, widestLogo / width);
+  const size = { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
+  return { stylesheet: brand.stylesheet, logo: { address, alt: displayName(alt), ...size } };
 }
 
 function fill(name: string, locals: object): string {

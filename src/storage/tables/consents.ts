@@ -12,7 +12,7 @@ export interface Consented {
   readonly resource_scopes: readonly string[];
 }
 
-/** What `consent_remember` in migrations/0017 adds to it. */
+/** What `consent_remember` in migrations/0018 adds to it. */
 export interface NewConsent extends Consented {
   readonly user_id: string;
   readonly client_id: string;

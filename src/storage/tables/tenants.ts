@@ -11,10 +11,12 @@ export interface TenantRow {
   readonly locale: 'nl' | 'en';
   /** What it says differently from the installation; domain/tenant_settings.ts reads it. */
   readonly settings: unknown;
+  /** How it looks; domain/brand.ts reads it. */
+  readonly brand: unknown;
   readonly created_at: Date;
 }
 
-const columns = 'id, slug, name, status, domain, locale, settings, created_at';
+const columns = 'id, slug, name, status, domain, locale, settings, brand, created_at';
 
 export async function findTenantBySlug(database: Database, slug: string): Promise<TenantRow | undefined> {
   const rows = await database.platform.query<TenantRow>(`select ${columns} from tenants where slug = $1`, [slug]);

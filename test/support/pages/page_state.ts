@@ -1,4 +1,5 @@
 /** What a page looks like at one moment, for the tests that look at every page: its model, and what its shell says differently. */
+import type { TenantBrand } from '#src/domain/brand.ts';
 import type { PageModels, PageName } from '#src/http/pages/page_models.ts';
 import type { PageShell } from '#src/http/pages/page_shell.ts';
 import type { Locale } from '#src/http/pages/translations.ts';
@@ -6,6 +7,8 @@ import type { Locale } from '#src/http/pages/translations.ts';
 export interface PageState<N extends PageName> {
   readonly model: PageModels[N];
   readonly shell?: Partial<PageShell>;
+  /** As it is stored with the tenant. */
+  readonly brand?: TenantBrand;
 }
 
 /** A state that a page cannot be in, and why. */

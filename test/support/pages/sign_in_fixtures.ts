@@ -1,5 +1,6 @@
 /** The sign-in page, in every state. */
 import type { SignInModel } from '#src/http/pages/sign_in_models.ts';
+import { testBrand } from '#test/support/logos.ts';
 import { csrf, type PageFixtures } from './page_state.ts';
 
 const first: SignInModel = { action: '/t/linde/interaction/abc/sign-in', csrf };
@@ -22,6 +23,11 @@ export const signInFixtures = {
       'error while throttled for who knows how long': { model: { ...first, error: 'throttled' } },
       'error while busy': { model: { ...first, email, error: 'busy' } },
       'error with a stale form': { model: { ...first, error: 'stale_form' } },
+      'in the colours of its tenant': { model: { ...first, links }, brand: testBrand },
+      'error in the colours of its tenant': {
+        model: { ...first, email, error: 'credentials' },
+        brand: { color: '#ffe600' },
+      },
       'without an application': { model: first, shell: { applicationName: undefined, languageSwitch: undefined } },
     },
   },
