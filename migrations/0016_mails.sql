@@ -1,5 +1,5 @@
 -- Why: a mail is part of a deed: a deed that is rolled back sends nothing, and a mail that cannot be sent yet is not lost. So it is
--- a row that is written in the transaction of the deed and taken from there for delivery (docs/decisions/0026). Links and codes in
+-- a row that is written in the transaction of the deed and taken from there for delivery (docs/decisions/0028). Links and codes in
 -- it open accounts: they are sealed, and gone once it was sent.
 
 create table mails (

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import Bowser from 'bowser';
 import ejs from 'ejs';
+import { mailColorsOf, readBrand } from '#src/domain/brand.ts';
 import {
   type AddressedMail,
   isLinkOf,
@@ -18,22 +19,18 @@ import { issuerOf } from '#src/domain/tenant.ts';
 import type { RenderedMail } from '#src/flows/deliver_mails.ts';
 import { formatMoment, type Locale, type Translate, translatorFor } from './translations.ts';
 
-/** The tenant's colour, and what is readable on it. `#rrggbb`. */
-export interface MailBrand {
-  readonly colour: string;
-  readonly onColour: string;
-}
-
 export interface MailSetting {
-  readonly tenant: { readonly slug: string; readonly name: string };
+  readonly tenant: {
+    readonly slug: string;
+    readonly name: string;
+    /** As it is stored. */
+    readonly brand?: unknown;
+  };
   /** From the settings, never from a request: where every link begins. */
   readonly publicUrl: string;
   /** When it was written: what is said of a request that does not say it itself. */
   readonly writtenAt: Date;
-  readonly brand?: MailBrand | undefined;
 }
-
-const ownBrand: MailBrand = { colour: '#0d5560', onColour: '#ffffff' };
 
 /** A link in a mail that does not lead to its tenant: a fault of whoever wrote it, and never sent. */
 export class ForeignLink extends Error {
@@ -45,7 +42,7 @@ export function renderMail(
   { locale, mail, validUntil }: Omit<AddressedMail, 'mail'> & { readonly mail: WrittenMail },
   setting: MailSetting,
 ): RenderedMail {
-  const { writtenAt, brand = ownBrand } = setting;
+  const { writtenAt } = setting;
   const issuer = issuerOf(setting.tenant, setting.publicUrl);
   if (!linksOf(mail).every((link) => isLinkOf(issuer, link)))
     throw new ForeignLink(`a mail of kind ${mail.kind} has a link that does not begin with the issuer`);
@@ -57,7 +54,7 @@ export function renderMail(
   const notYou = notYouOf(mail.kind, { t, issuer });
   const view = {
     locale,
-    brand,
+    colors: mailColorsOf(readBrand(setting.tenant.brand)),
     tenantName: tenant,
     subject: t(`kind.${mail.kind}.subject`),
     heading: t(`kind.${mail.kind}.heading`),

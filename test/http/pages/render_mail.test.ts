@@ -11,10 +11,13 @@ const writtenAt = new Date('2026-11-25T09:30:00Z');
 const validUntil = new Date('2026-11-25T09:45:00Z');
 const every = mailsOfEveryKind(issuer);
 
-const render = (mail: WrittenMail, { locale = 'nl', ...setting }: { locale?: 'nl' | 'en'; name?: string } = {}) =>
+const render = (
+  mail: WrittenMail,
+  { locale = 'nl', ...setting }: { locale?: 'nl' | 'en'; name?: string; brand?: object } = {},
+) =>
   renderMail(
     { to: 'ada@example.org', locale, mail, validUntil: mail.kind === 'reset_password' ? validUntil : undefined },
-    { tenant: { ...tenant, name: setting.name ?? tenant.name }, publicUrl, writtenAt },
+    { tenant: { ...tenant, name: setting.name ?? tenant.name, brand: setting.brand }, publicUrl, writtenAt },
   );
 
 const mailOf = (kind: WrittenMail['kind']): WrittenMail => {
@@ -118,6 +121,15 @@ describe('a mail', () => {
     expect(render({ kind: 'email_code', code: mailCode, browser: chromeOnWindows }).text).toContain(
       'Chrome op Windows',
     );
+  });
+
+  it('is in the colour of its tenant, when it can be read on white', () => {
+    const { html } = render(mailOf('reset_password'), { brand: { color: '#7a1f5c' } });
+    expect(html).toContain('background:#7a1f5c;color:#ffffff');
+    expect(render(mailOf('reset_password'), { brand: { color: '#ffffff' } }).html).not.toContain(
+      'background:#ffffff;color',
+    );
+    expect(render(mailOf('reset_password'), { brand: { color: 'red;}' } }).html).not.toContain('red;}');
   });
 
   it('says until when a link works', () => {
