@@ -1,13 +1,11 @@
 /** `poort user import`, generated passwords, and what an operator is told of weak ones. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { testMasterKey } from '#test/support/cluster.ts';
 import { readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, createUserAgent, exchangeCode, introspect } from '#test/support/user_agent.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';
-import { callPoort, type Finished, type Installation, runPoort } from './poort_process.ts';
+import { besideServer, callPoort, type Finished, type Installation, runPoort } from './poort_process.ts';
 
 let server: TestServer;
 let acme: TestTenant;
@@ -16,16 +14,7 @@ let installation: Installation;
 beforeAll(async () => {
   server = await startTestServer();
   acme = await createTestTenant(server, 'acme');
-  installation = {
-    dataDirectory: await mkdtemp(join(tmpdir(), 'poort-passwords-')),
-    environment: {
-      POORT_ENV: 'test',
-      POORT_DATABASE_URL: server.database.ownerUrl,
-      POORT_MASTER_KEY: testMasterKey,
-      POORT_PUBLIC_URL: server.origin,
-      POORT_LOG_LEVEL: 'error',
-    },
-  };
+  installation = await besideServer(server);
 });
 
 afterAll(async () => {

@@ -4,9 +4,14 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { runCommandLine } from '#src/cli/program.ts';
+import { testMasterKey } from '#test/support/cluster.ts';
+import type { TestServer } from '#test/support/test_server.ts';
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -20,6 +25,20 @@ export interface Installation {
   readonly dataDirectory: string;
   /** Settings beside the data directory. */
   readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** The command line of an operator beside a server of the tests: its database, and a data directory of their own. */
+export async function besideServer(server: TestServer): Promise<Installation> {
+  return {
+    dataDirectory: await mkdtemp(join(tmpdir(), 'poort-beside-')),
+    environment: {
+      POORT_ENV: 'test',
+      POORT_DATABASE_URL: server.database.ownerUrl,
+      POORT_MASTER_KEY: testMasterKey,
+      POORT_PUBLIC_URL: server.origin,
+      POORT_LOG_LEVEL: 'error',
+    },
+  };
 }
 
 function environmentOf({ dataDirectory, environment }: Installation): Readonly<Record<string, string>> {

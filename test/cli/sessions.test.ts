@@ -1,14 +1,11 @@
 /** `poort session …` against the database of a running server. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { createClient } from '#src/flows/manage_clients.ts';
-import { testMasterKey } from '#test/support/cluster.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, createUserAgent, exchangeCode, introspect } from '#test/support/user_agent.ts';
 import { callbackUri, createTestTenant, type TestClient, type TestTenant } from '#test/support/world.ts';
-import { callPoort, type Finished, type Installation } from './poort_process.ts';
+import { besideServer, callPoort, type Finished, type Installation } from './poort_process.ts';
 
 let server: TestServer;
 let acme: TestTenant;
@@ -18,16 +15,7 @@ let told: TestClient;
 beforeAll(async () => {
   server = await startTestServer();
   acme = await createTestTenant(server, 'acme');
-  installation = {
-    dataDirectory: await mkdtemp(join(tmpdir(), 'poort-sessions-')),
-    environment: {
-      POORT_ENV: 'test',
-      POORT_DATABASE_URL: server.database.ownerUrl,
-      POORT_MASTER_KEY: testMasterKey,
-      POORT_PUBLIC_URL: server.origin,
-      POORT_LOG_LEVEL: 'error',
-    },
-  };
+  installation = await besideServer(server);
   const client = {
     name: 'Kassa',
     type: 'web',

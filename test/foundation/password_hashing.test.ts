@@ -184,6 +184,16 @@ describe('nobody there', () => {
       expect(nobody / somebody).toBeLessThan(2);
     }
   });
+
+  it('answers no after the same work also to a password that can be spelled in two ways', async () => {
+    const real = createPasswordHasher({ ...QUICK, memoryKibibytes: 19_456, passes: 2 });
+    const hash = await real.hash('correct horse');
+    // Of which two forms are tried: as typed, and as normalised.
+    const typed = '\uff57rong horse';
+    const ratio = (await cost(() => real.verify(undefined, typed))) / (await cost(() => real.verify(hash, typed)));
+    expect(ratio).toBeGreaterThan(0.5);
+    expect(ratio).toBeLessThan(1.5);
+  });
 });
 
 describe('many at once', () => {
