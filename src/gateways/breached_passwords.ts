@@ -13,7 +13,7 @@ import { sha256 } from '#src/foundation/identifiers.ts';
 import type { Egress } from './egress.ts';
 
 export interface BreachedPasswords {
-  /** Never rejects. `askRangeApi`: also ask Have I Been Pwned, which takes up to two seconds. */
+  /** Rejects only when the shipped list is gone. `askRangeApi`: also ask Have I Been Pwned, which takes up to two seconds. */
   isKnown(password: string, options: { readonly askRangeApi: boolean }): Promise<boolean>;
 }
 
