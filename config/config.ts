@@ -10,6 +10,11 @@ import { fileURLToPath } from 'node:url';
 import type { MailBudgets } from '#src/domain/mail.ts';
 import { PEOPLE_SETTINGS, type PeopleSettingName, type PeopleSettings } from '#src/domain/people_settings.ts';
 import { PROTOCOL_FEATURES, type ProtocolFeature, type ProtocolFeatures } from '#src/domain/protocol_features.ts';
+import {
+  OTHER_ATTEMPT_KINDS,
+  type OtherAttemptKind,
+  type SignInThrottleSettings,
+} from '#src/domain/sign_in_throttle.ts';
 import { Secret } from '#src/foundation/secret.ts';
 import { type DevelopmentSecrets, ensureDevelopmentSecrets, readDevelopmentSecrets } from './development_secrets.ts';
 import type { SettingsFault } from './faults.ts';
@@ -116,12 +121,7 @@ export interface Config {
   readonly people: PeopleSettings;
   /** Absolute. A list of breached passwords beside the shipped one. */
   readonly breachedListFile: string | undefined;
-  readonly signIn: {
-    readonly windowSeconds: number;
-    readonly maximumPerIdentifierAndAddress: number;
-    readonly maximumPerIdentifier: number;
-    readonly maximumPerAddress: number;
-  };
+  readonly signIn: SignInThrottleSettings;
   readonly backchannelLogout: {
     readonly maximumAttempts: number;
     readonly firstRetrySeconds: number;
@@ -369,6 +369,15 @@ function build(
       maximumPerIdentifierAndAddress: values['sign_in.maximum_per_identifier_and_address'],
       maximumPerIdentifier: values['sign_in.maximum_per_identifier'],
       maximumPerAddress: values['sign_in.maximum_per_address'],
+      maximumPerKnownDevice: values['sign_in.maximum_per_known_device'],
+      maximumPerTenant: values['sign_in.maximum_per_tenant'],
+      tenantWindowSeconds: values['sign_in.tenant_window_seconds'],
+      firstLockSeconds: values['sign_in.first_lock_seconds'],
+      longestLockSeconds: values['sign_in.longest_lock_seconds'],
+      // Every kind of the list is a key, which is what the type says and `fromEntries` cannot.
+      perIdentifier: Object.fromEntries(
+        OTHER_ATTEMPT_KINDS.map((kind) => [kind, values[`sign_in.per_identifier.${kind}`]]),
+      ) as Record<OtherAttemptKind, number>,
     },
     backchannelLogout: {
       maximumAttempts: values['backchannel_logout.maximum_attempts'],
@@ -479,7 +488,6 @@ function generalWarnings(
 
 /** Settings of parts that come with later versions. Whoever gives one must not believe that it does something. */
 const notYetInUse: readonly SettingName[] = [
-  'redis_url',
   'grpc.port',
   'grpc.host',
   'metrics_port',
@@ -600,6 +608,20 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'sign_in.maximum_per_identifier_and_address': String(signIn.maximumPerIdentifierAndAddress),
     'sign_in.maximum_per_identifier': String(signIn.maximumPerIdentifier),
     'sign_in.maximum_per_address': String(signIn.maximumPerAddress),
+    'sign_in.maximum_per_known_device': String(signIn.maximumPerKnownDevice),
+    'sign_in.maximum_per_tenant': String(signIn.maximumPerTenant),
+    'sign_in.tenant_window_seconds': String(signIn.tenantWindowSeconds),
+    'sign_in.first_lock_seconds': String(signIn.firstLockSeconds),
+    'sign_in.longest_lock_seconds': String(signIn.longestLockSeconds),
+    'sign_in.per_identifier.code': String(signIn.perIdentifier.code),
+    'sign_in.per_identifier.backup_code': String(signIn.perIdentifier.backup_code),
+    'sign_in.per_identifier.email_code': String(signIn.perIdentifier.email_code),
+    'sign_in.per_identifier.passkey': String(signIn.perIdentifier.passkey),
+    'sign_in.per_identifier.proof': String(signIn.perIdentifier.proof),
+    'sign_in.per_identifier.reset': String(signIn.perIdentifier.reset),
+    'sign_in.per_identifier.registration': String(signIn.perIdentifier.registration),
+    'sign_in.per_identifier.invitation': String(signIn.perIdentifier.invitation),
+    'sign_in.per_identifier.user_code': String(signIn.perIdentifier.user_code),
     'backchannel_logout.maximum_attempts': String(backchannelLogout.maximumAttempts),
     'backchannel_logout.first_retry_seconds': String(backchannelLogout.firstRetrySeconds),
     'backchannel_logout.maximum_retry_seconds': String(backchannelLogout.maximumRetrySeconds),

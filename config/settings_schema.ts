@@ -12,6 +12,7 @@ import {
   peopleSettingKinds,
 } from '#src/domain/people_settings.ts';
 import { MAXIMUM_GRACE_SECONDS } from '#src/domain/rotation.ts';
+import { OTHER_ATTEMPT_KINDS, type OtherAttemptKind } from '#src/domain/sign_in_throttle.ts';
 import type { SettingsFault } from './faults.ts';
 import {
   headerName,
@@ -81,6 +82,15 @@ function peopleSettings(): {
       return [name, { value: parsedBy<unknown>(parse, expected), expected }];
     }),
   ) as ReturnType<typeof peopleSettings>;
+}
+
+function limitsPerIdentifier(): {
+  readonly [Kind in OtherAttemptKind as `sign_in.per_identifier.${Kind}`]: ReturnType<typeof count>;
+} {
+  // One entry for each kind: what `fromEntries` cannot tell.
+  return Object.fromEntries(
+    OTHER_ATTEMPT_KINDS.map((kind) => [`sign_in.per_identifier.${kind}`, count(1, 1_000_000)]),
+  ) as ReturnType<typeof limitsPerIdentifier>;
 }
 
 /** Every setting, by its name in YAML. */
@@ -290,6 +300,12 @@ export const settingDefinitions = {
   'sign_in.maximum_per_identifier_and_address': count(1, 1_000_000),
   'sign_in.maximum_per_identifier': count(1, 1_000_000),
   'sign_in.maximum_per_address': count(1, 1_000_000),
+  'sign_in.maximum_per_known_device': count(1, 1_000_000),
+  'sign_in.maximum_per_tenant': count(1, 100_000_000),
+  'sign_in.tenant_window_seconds': seconds(1, 3600),
+  'sign_in.first_lock_seconds': seconds(1, dayInSeconds),
+  'sign_in.longest_lock_seconds': seconds(1, dayInSeconds),
+  ...limitsPerIdentifier(),
 
   'backchannel_logout.maximum_attempts': count(1, 100),
   'backchannel_logout.first_retry_seconds': seconds(1, 3600),

@@ -20,6 +20,7 @@ import { type Database, openDatabase } from '#src/storage/database.ts';
 import { type DatabaseUrls, databaseUrls, otherDatabaseUrls } from '#src/storage/database_roles.ts';
 import { readRunningEmbeddedPostgres, startEmbeddedPostgres } from '#src/storage/embedded_postgres.ts';
 import { MigrationRefused, migrate } from '#src/storage/migrate.ts';
+import { openRedis, type RedisConnection } from '#src/storage/redis.ts';
 
 export interface StartupProblem {
   readonly setting: string;
@@ -68,6 +69,7 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
   const clock = options.clock ?? systemClock;
   const sealer = createSealer(config.masterKeys);
   const source = await openDatabaseSource(config, options.attach ?? true);
+  const redis = openRedisOf(config, logger);
   try {
     const urls = databaseUrls(source.ownerUrl, sealer);
     if (options.migrate) await migrateOrExplain(config, { ownerUrl: source.ownerUrl, sealer, logger });
@@ -75,6 +77,7 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
       appUrl: urls.app,
       platformUrl: urls.platform,
       otherUrls: otherDatabaseUrls(source.ownerUrl, sealer),
+      redis,
       onFault: (fault) => logger.warn({ err: fault }, 'a connection to the database was lost'),
     });
     const egress = createEgress({ allowed: config.egressAllow, ...config.egress });
@@ -91,13 +94,25 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
       urls,
       async close() {
         await database.close();
+        redis?.close();
         await source.close();
       },
     };
   } catch (fault) {
+    redis?.close();
     await source.close();
     throw fault;
   }
+}
+
+function openRedisOf({ redisUrl }: Config, logger: Logger): RedisConnection | undefined {
+  if (redisUrl === undefined) return undefined;
+  return openRedis({
+    url: redisUrl.reveal(),
+    onLost: (fault) =>
+      logger.warn({ err: fault }, 'Redis does not answer: attempts are counted in PostgreSQL meanwhile'),
+    onBack: () => logger.info('Redis answers again: attempts are counted there'),
+  });
 }
 
 const servedFile = 'served.json';
@@ -261,6 +276,8 @@ export async function startServer(config: Config, options: StartServerOptions): 
           ),
       },
     );
+    // Told at the start rather than at the first sign-in, when it is not there.
+    await database.counters.state();
     await pool.start();
     const mail = showsMail(config) ? 'development' : config.mail.smtpUrl === undefined ? 'not_configured' : 'sent';
     const health = createHealth({ database, clock, mail });

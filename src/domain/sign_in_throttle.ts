@@ -1,109 +1,159 @@
 /**
- * This file owns how many failed sign-ins are enough: the keys they are counted under and the judgement over the
- * counts. It does not own the counters (storage) or the clock.
+ * This file owns how many tries are enough: the counters under which one attempt is counted, the number that each allows, and how
+ * long a lock lasts. It does not own the counters themselves (storage/counters.ts) or the clock.
  *
- * Order matters: an attempt is counted first, in a transaction of its own, and judged after, by counts that include it.
- * Judging first lets a hundred parallel guesses all see a count of zero; counting inside the sign-in's own transaction
- * loses the count when that is rolled back.
+ * Order matters: an attempt is counted first, in a transaction of its own, and what is counted decides. Judging first lets a hundred
+ * parallel guesses all see a count of zero; counting inside the sign-in's own transaction loses the count when that is rolled back.
  *
- * Three counters, three thresholds, because each alone is either a hole or a weapon:
+ * Several counters, because each alone is either a hole or a weapon (the numbers are those of a password):
  * - identifier and address (5): a person mistyping, or one machine guessing one account. Stops early and hurts only
  *   that machine.
- * - identifier (50): a botnet guessing one account. Ten times higher, so that locking a stranger's account takes ten
- *   networks that each burn their own allowance; at 5 anybody could keep anybody out with five requests. It also ends
- *   by itself with the window, and never touches sessions that exist.
  * - address (100): one machine trying one password on many accounts. High enough for a school behind one address.
+ * - identifier (50): a botnet guessing one account. Ten times the first, so that locking a stranger's account takes ten
+ *   networks that each burn their own allowance; at 5 anybody could keep anybody out with five requests. It also ends
+ *   by itself, and never touches sessions that exist.
+ * - tenant (10,000 in a minute): a flood. High enough that no crowd of people reaches it.
+ * - known device (5), instead of all these: a browser that has proven to be this person's before. Attackers elsewhere cannot fill its
+ *   counter, so they cannot keep the owner out of it; who has stolen the device has five guesses.
+ *
+ * Whoever tries codes has the password already, so codes have one limit for each account, whatever the address: a botnet must not get
+ * five guesses for each of its addresses, and what strangers without the password do never comes so far.
  */
 
 /** What somebody may try, and be stopped from trying too often. `proof`: a code that was mailed. */
-export type AttemptKind =
-  | 'password'
-  | 'code'
-  | 'backup_code'
-  | 'email_code'
-  | 'passkey'
-  | 'proof'
-  | 'reset'
-  | 'registration'
-  | 'invitation'
-  | 'user_code';
+export const ATTEMPT_KINDS = [
+  'password',
+  'code',
+  'backup_code',
+  'email_code',
+  'passkey',
+  'proof',
+  'reset',
+  'registration',
+  'invitation',
+  'user_code',
+] as const;
 
-/** Failed attempts within the window, the present one included. */
-export interface SignInCounts {
-  readonly identifierAndAddress: number;
-  readonly identifier: number;
-  readonly address: number;
-}
+export type AttemptKind = (typeof ATTEMPT_KINDS)[number];
 
-/** Thresholds: that many attempts within the window are still judged, one more is throttled. */
+export type OtherAttemptKind = Exclude<AttemptKind, 'password'>;
+
+/** Every kind but the password, which has settings of its own. */
+export const OTHER_ATTEMPT_KINDS: readonly OtherAttemptKind[] = ATTEMPT_KINDS.filter((kind) => kind !== 'password');
+
+const SECOND_FACTOR_CODES: ReadonlySet<AttemptKind> = new Set(['code', 'backup_code', 'email_code']);
+
+/** Maximums: that many attempts within the window are still judged, one more begins a lock. */
 export interface SignInThrottleSettings {
   readonly windowSeconds: number;
   readonly maximumPerIdentifierAndAddress: number;
   readonly maximumPerIdentifier: number;
   readonly maximumPerAddress: number;
+  readonly maximumPerKnownDevice: number;
+  /** Within `tenantWindowSeconds`, and for as long. */
+  readonly maximumPerTenant: number;
+  readonly tenantWindowSeconds: number;
+  /** The first lock of a day; each further one is twice as long, up to the longest. */
+  readonly firstLockSeconds: number;
+  readonly longestLockSeconds: number;
+  /** Instead of `maximumPerIdentifier`, for what is no password. */
+  readonly perIdentifier: Readonly<Record<OtherAttemptKind, number>>;
 }
 
-/** May the attempt be judged? `limit` is for the operator's log; the person is told only to wait. */
-export type SignInThrottleDecision =
-  | { readonly outcome: 'allowed' }
-  | { readonly outcome: 'throttled'; readonly retryAfterSeconds: number; readonly limit: keyof SignInCounts };
-
-/**
- * Judges counts that already include the present attempt. When several limits are exceeded, the longest wait counts.
- *
- * @param secondsUntilWindowEnds How long each counter's window still lasts; the whole window where it is not told.
- *   Windows are fixed, not sliding: attempts while throttled must not extend them.
- */
-export function judgeSignInAttempt(
-  counts: SignInCounts,
-  settings: SignInThrottleSettings,
-  secondsUntilWindowEnds: Partial<SignInCounts> = {},
-): SignInThrottleDecision {
-  const exceeded = exceededLimits(counts, settings);
-  const [limit] = exceeded;
-  if (limit === undefined) return { outcome: 'allowed' };
-  const waits = exceeded.map((name) => secondsUntilWindowEnds[name] ?? settings.windowSeconds);
-  const retryAfterSeconds = Math.ceil(Math.min(Math.max(...waits, 1), settings.windowSeconds));
-  return { outcome: 'throttled', retryAfterSeconds, limit };
-}
-
-/** Written so that a count that is not a number throttles instead of passing. */
-function exceededLimits(counts: SignInCounts, settings: SignInThrottleSettings): (keyof SignInCounts)[] {
-  const limits = [
-    ['identifierAndAddress', settings.maximumPerIdentifierAndAddress],
-    ['identifier', settings.maximumPerIdentifier],
-    ['address', settings.maximumPerAddress],
-  ] as const satisfies readonly (readonly [keyof SignInCounts, number])[];
-  return limits.filter(([name, maximum]) => !(counts[name] <= maximum)).map(([name]) => name);
-}
-
-/** The texts under which one attempt is counted. They hold personal data: store their digest. */
-export interface SignInThrottleKeys {
-  readonly identifierAndAddress: string;
-  readonly identifier: string;
-  readonly address: string;
-}
-
-/**
- * The three keys of an attempt. The kind is in front and a line feed between the parts, which neither part can contain,
- * so no identifier can be chosen to fall into another's counter.
- *
- * @param kind What is tried: each has counters of its own, so that wrong codes do not lock a password out, nor the other way.
- * @param identifierCanonical From `canonicalIdentifier` or `parseEmailAddress`; also for people who do not exist.
- * @param address The caller's IP address, from the connection or a trusted proxy.
- */
-export function throttleKeys(input: {
+export interface TriedAttempt {
   readonly kind: AttemptKind;
-  readonly identifierCanonical: string;
+  /** The canonical form of whom it is about (`canonicalIdentifier`), whether or not there is such a person. */
+  readonly identifier: string;
+  /** The caller's IP address, from the connection or a trusted proxy. */
   readonly address: string | undefined;
-}): SignInThrottleKeys {
-  const identifier = input.identifierCanonical.replaceAll('\n', ' ');
-  const address = canonicalAddress(input.address);
-  return {
-    identifierAndAddress: `${input.kind}\nidentifier_address\n${identifier}\n${address}`,
-    identifier: `${input.kind}\nidentifier\n${identifier}`,
-    address: `${input.kind}\naddress\n${address}`,
+  /** A device that was remembered for exactly this person, its token verified by us. Only a password is counted by it. */
+  readonly knownDevice?: string | undefined;
+}
+
+export type LimitName = 'known_device' | 'identifier_and_address' | 'address' | 'identifier' | 'tenant';
+
+/** One counter of one attempt. The texts hold personal data: store their digest. */
+export interface AttemptLimit {
+  readonly name: LimitName;
+  readonly key: string;
+  /** The counter of the identifier that this one is a part of: whoever unlocks that unlocks this. */
+  readonly partOf?: string | undefined;
+  readonly maximum: number;
+  readonly windowSeconds: number;
+  readonly firstLockSeconds: number;
+  readonly longestLockSeconds: number;
+}
+
+/**
+ * The counters of an attempt, in the order in which they are asked. Whoever is stopped by one is not counted by the next: who has used
+ * up their own allowance must not be able to go on and lock the person out from everywhere else.
+ */
+export function limitsOf(attempt: TriedAttempt, settings: SignInThrottleSettings): readonly AttemptLimit[] {
+  const { kind, knownDevice } = attempt;
+  const identifier = attempt.identifier.replaceAll('\n', ' ');
+  const address = canonicalAddress(attempt.address);
+  const { windowSeconds, firstLockSeconds, longestLockSeconds } = settings;
+  const lasting = { windowSeconds, firstLockSeconds, longestLockSeconds };
+  const partOf = identifierKey(kind, identifier);
+  if (kind === 'password' && knownDevice !== undefined) {
+    const key = keyOf(kind, 'known_device', identifier, knownDevice);
+    return [{ name: 'known_device', key, partOf, maximum: settings.maximumPerKnownDevice, ...lasting }];
+  }
+  const { maximumPerIdentifierAndAddress: pair, maximumPerAddress, maximumPerTenant } = settings;
+  const maximumPerIdentifier = kind === 'password' ? settings.maximumPerIdentifier : settings.perIdentifier[kind];
+  const inWindow = settings.tenantWindowSeconds;
+  const perPair: AttemptLimit = {
+    name: 'identifier_and_address',
+    key: keyOf(kind, 'identifier_address', identifier, address),
+    partOf,
+    maximum: pair,
+    ...lasting,
   };
+  return [
+    ...(SECOND_FACTOR_CODES.has(kind) ? [] : [perPair]),
+    { name: 'address', key: keyOf(kind, 'address', address), maximum: maximumPerAddress, ...lasting },
+    { name: 'identifier', key: partOf, maximum: maximumPerIdentifier, ...lasting },
+    {
+      name: 'tenant',
+      key: keyOf(kind, 'tenant'),
+      maximum: maximumPerTenant,
+      windowSeconds: inWindow,
+      firstLockSeconds: inWindow,
+      longestLockSeconds: inWindow,
+    },
+  ];
+}
+
+/** The counter of an identifier, whatever the address. */
+export function identifierKey(kind: AttemptKind, identifier: string): string {
+  return keyOf(kind, 'identifier', identifier.replaceAll('\n', ' '));
+}
+
+/** A line feed between the parts, which none can contain: nobody can choose an identifier that falls into another's counter. */
+function keyOf(kind: AttemptKind, ...parts: readonly string[]): string {
+  return [kind, ...parts].map((part) => part.replaceAll('\n', ' ')).join('\n');
+}
+
+/** Whether one success of the person clears the counter: only where no stranger can have filled it. */
+export function isOwnCounter({ name }: AttemptLimit): boolean {
+  return name === 'identifier_and_address' || name === 'known_device';
+}
+
+/** How long locks are remembered, for the next to be longer. */
+export const LOCK_MEMORY_SECONDS = 86_400;
+
+/** @param locks How many there were within the memory, this one included. */
+export function lockSeconds(
+  { firstLockSeconds, longestLockSeconds }: Pick<AttemptLimit, 'firstLockSeconds' | 'longestLockSeconds'>,
+  locks: number,
+): number {
+  const doublings = Math.min(Math.max(locks - 1, 0), 20);
+  return Math.min(firstLockSeconds * 2 ** doublings, Math.max(firstLockSeconds, longestLockSeconds));
+}
+
+/** Whole seconds, at least one: who is told to come back in zero seconds comes back at once. */
+export function retryAfterSeconds(remainingMilliseconds: number): number {
+  return Math.max(1, Math.ceil(remainingMilliseconds / 1000));
 }
 
 /**

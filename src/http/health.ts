@@ -2,6 +2,7 @@
 
 import { tenantId } from '#src/domain/tenant.ts';
 import type { Clock } from '#src/foundation/clock.ts';
+import type { CountersState } from '#src/storage/counters.ts';
 import type { Database } from '#src/storage/database.ts';
 import { findPendingMigrations } from '#src/storage/inspection.ts';
 import { countMailsHeldUp } from '#src/storage/tables/mails.ts';
@@ -19,10 +20,16 @@ export type MailCheckState = 'ok' | 'failing' | 'development' | 'not_configured'
 
 export interface Readiness {
   readonly status: 'ready' | 'unavailable' | 'draining';
-  readonly checks: Readonly<Record<'database' | 'keys' | 'limiter' | 'migrations', { readonly status: CheckState }>> & {
+  readonly checks: Readonly<Record<'database' | 'keys' | 'migrations', { readonly status: CheckState }>> & {
+    readonly limiter: LimiterCheck;
     readonly mail: { readonly status: MailCheckState };
   };
 }
+
+/** `degraded`: there is a Redis that does not answer, and attempts are counted in PostgreSQL meanwhile. Still ready. */
+export type LimiterCheck =
+  | { readonly status: 'ok' | 'degraded'; readonly store: 'redis' | 'postgresql' }
+  | { readonly status: 'failed' };
 
 export interface Health {
   ready(): Promise<Readiness>;
@@ -42,18 +49,18 @@ export function createHealth({ database, clock, mail }: HealthServices): Health 
   let draining = false;
   return {
     async ready() {
-      const [reachable, migrated, keys, mailed] = await Promise.all([
+      const [reachable, migrated, keys, mailed, counters] = await Promise.all([
         holds(() => isReachable(database)),
         holds(async () => (await findPendingMigrations(database)).length === 0),
         holds(() => haveKeys(database)),
         holds(async () => mail !== 'sent' || (await countMailsHeldUp(database, clock())) === 0),
+        database.counters.state(),
       ]);
       const sent = mailed === 'ok' ? 'ok' : 'failing';
       const checks = {
         database: { status: reachable },
         keys: { status: keys },
-        // Attempts are counted in the database.
-        limiter: { status: reachable },
+        limiter: limiterCheck(counters, reachable),
         mail: { status: mail === 'sent' ? sent : mail },
         migrations: { status: migrated },
       } as const;
@@ -65,6 +72,13 @@ export function createHealth({ database, clock, mail }: HealthServices): Health 
     },
     isDraining: () => draining,
   };
+}
+
+/** Without Redis, and in its place, it is as well as the database is. */
+function limiterCheck(counters: CountersState, database: 'ok' | 'failed'): LimiterCheck {
+  if (counters === 'redis') return { status: 'ok', store: 'redis' };
+  if (database === 'failed') return { status: 'failed' };
+  return { status: counters === 'degraded' ? 'degraded' : 'ok', store: 'postgresql' };
 }
 
 async function holds(question: () => Promise<boolean>): Promise<'ok' | 'failed'> {

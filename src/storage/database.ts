@@ -7,6 +7,8 @@
  */
 import pg from 'pg';
 import type { TenantId } from '#src/domain/tenant.ts';
+import { type Counters, createCounters } from './counters.ts';
+import type { RedisConnection } from './redis.ts';
 
 /** A named statement whose `$1` is always the tenant. Named, so that it is parsed once per connection. */
 export interface Statement {
@@ -49,6 +51,8 @@ export interface Database {
   listen(listener: ChangeListener): Promise<void>;
   /** False while announcements cannot be heard: caches must not be believed then. */
   isListening(): boolean;
+  /** Counts of attempts: here, or in Redis where there is one. */
+  readonly counters: Counters;
   /** Round trips to PostgreSQL since the start. */
   roundTrips(): number;
   close(): Promise<void>;
@@ -73,6 +77,8 @@ export interface DatabaseOptions {
   readonly readConnections?: number;
   readonly writeConnections?: number;
   readonly statementTimeoutMilliseconds?: number;
+  /** Whoever opened it closes it. */
+  readonly redis?: RedisConnection | undefined;
   /** Faults of idle connections, which no caller waits for. */
   readonly onFault: (fault: unknown) => void;
 }
@@ -142,62 +148,65 @@ export function openDatabase(options: DatabaseOptions): Database {
     }
   }
 
-  return {
-    tenant: (tenantId) => ({
-      tenantId,
+  const tenant = (tenantId: TenantId): TenantDatabase => ({
+    tenantId,
 
-      async read<Row extends object>(statement: Statement, values: readonly unknown[]) {
+    async read<Row extends object>(statement: Statement, values: readonly unknown[]) {
+      const query = { name: statement.name, text: statement.text, values: [tenantId, ...values] };
+      count();
+      try {
+        return (await readers.query<Row>(query)).rows;
+      } catch (fault) {
+        if (!isConnectionFault(fault)) throw fault;
+        count();
+        return (await readers.query<Row>(query)).rows;
+      }
+    },
+
+    async write<Row extends object>(statement: Statement, values: readonly unknown[]) {
+      count();
+      return onWriter(async (client) => {
         const query = { name: statement.name, text: statement.text, values: [tenantId, ...values] };
+        return (await client.query<Row>(query)).rows;
+      });
+    },
+
+    async writeShared<Row extends object>(statement: Statement, values: readonly unknown[]) {
+      count();
+      const query = { name: statement.name, text: statement.text, values: [tenantId, ...values] };
+      return (await sharedWriters.query<Row>(query)).rows;
+    },
+
+    transaction: (work) =>
+      onWriter(async (client) => {
+        // Sent together with the first statement's wait: begin and tenant cost one round trip, and if either fails every
+        // later statement fails with it.
+        const begun = Promise.all([
+          client.query('begin'),
+          client.query("select set_config('app.tenant_id', $1, true)", [tenantId]),
+        ]);
         count();
         try {
-          return (await readers.query<Row>(query)).rows;
+          await begun;
+          const result = await work({
+            async query<Row extends object>(text: string, values: readonly unknown[] = []) {
+              count();
+              return (await client.query<Row>(text, [...values])).rows;
+            },
+          });
+          count();
+          await client.query('commit');
+          return result;
         } catch (fault) {
-          if (!isConnectionFault(fault)) throw fault;
-          count();
-          return (await readers.query<Row>(query)).rows;
+          if (!isConnectionFault(fault)) await client.query('rollback');
+          throw fault;
         }
-      },
+      }),
+  });
 
-      async write<Row extends object>(statement: Statement, values: readonly unknown[]) {
-        count();
-        return onWriter(async (client) => {
-          const query = { name: statement.name, text: statement.text, values: [tenantId, ...values] };
-          return (await client.query<Row>(query)).rows;
-        });
-      },
-
-      async writeShared<Row extends object>(statement: Statement, values: readonly unknown[]) {
-        count();
-        const query = { name: statement.name, text: statement.text, values: [tenantId, ...values] };
-        return (await sharedWriters.query<Row>(query)).rows;
-      },
-
-      transaction: (work) =>
-        onWriter(async (client) => {
-          // Sent together with the first statement's wait: begin and tenant cost one round trip, and if either fails every
-          // later statement fails with it.
-          const begun = Promise.all([
-            client.query('begin'),
-            client.query("select set_config('app.tenant_id', $1, true)", [tenantId]),
-          ]);
-          count();
-          try {
-            await begun;
-            const result = await work({
-              async query<Row extends object>(text: string, values: readonly unknown[] = []) {
-                count();
-                return (await client.query<Row>(text, [...values])).rows;
-              },
-            });
-            count();
-            await client.query('commit');
-            return result;
-          } catch (fault) {
-            if (!isConnectionFault(fault)) await client.query('rollback');
-            throw fault;
-          }
-        }),
-    }),
+  return {
+    tenant,
+    counters: createCounters({ tenant, redis: options.redis }),
 
     platform: {
       async query<Row extends object>(text: string, values: readonly unknown[] = []) {

@@ -72,6 +72,22 @@ describe('settings of a machine where nothing was set', () => {
       maximumPerIdentifierAndAddress: 5,
       maximumPerIdentifier: 50,
       maximumPerAddress: 100,
+      maximumPerKnownDevice: 5,
+      maximumPerTenant: 10_000,
+      tenantWindowSeconds: 60,
+      firstLockSeconds: 900,
+      longestLockSeconds: 1800,
+      perIdentifier: {
+        code: 5,
+        backup_code: 5,
+        email_code: 5,
+        passkey: 50,
+        proof: 20,
+        reset: 20,
+        registration: 20,
+        invitation: 20,
+        user_code: 50,
+      },
     });
     expect(mail).toEqual({
       smtpUrl: undefined,
@@ -349,7 +365,7 @@ describe('a warning', () => {
     ],
     ['proxies that are everybody', { POORT_TRUSTED_PROXIES: '0.0.0.0/0' }, 'trusts every address'],
     ['a shared database with a private key', { POORT_DATABASE_URL: 'postgres://o@db/p' }, 'POORT_MASTER_KEY is not'],
-    ['a part that comes later', { POORT_REDIS_URL: 'redis://cache.example' }, 'POORT_REDIS_URL has no effect'],
+    ['a part that comes later', { POORT_OTLP_ENDPOINT: 'http://127.0.0.1:4318' }, 'POORT_OTLP_ENDPOINT has no effect'],
     ['an idle limit beyond the absolute one', { AUTH_REFRESH_TOKEN_TTL_HOURS: '1000' }, 'which decides'],
   ] as const satisfies readonly (readonly [string, Record<string, string>, string])[];
 

@@ -1,68 +1,146 @@
-import { canonicalAddress, judgeSignInAttempt, throttleKeys } from '#src/domain/sign_in_throttle.ts';
+import {
+  ATTEMPT_KINDS,
+  type AttemptKind,
+  type AttemptLimit,
+  canonicalAddress,
+  identifierKey,
+  isOwnCounter,
+  limitsOf,
+  lockSeconds,
+  retryAfterSeconds,
+  type SignInThrottleSettings,
+} from '#src/domain/sign_in_throttle.ts';
 
-const SETTINGS = {
+const SETTINGS: SignInThrottleSettings = {
   windowSeconds: 900,
   maximumPerIdentifierAndAddress: 5,
   maximumPerIdentifier: 50,
   maximumPerAddress: 100,
+  maximumPerKnownDevice: 4,
+  maximumPerTenant: 10_000,
+  tenantWindowSeconds: 60,
+  firstLockSeconds: 900,
+  longestLockSeconds: 1800,
+  perIdentifier: {
+    code: 5,
+    backup_code: 6,
+    email_code: 7,
+    passkey: 51,
+    proof: 21,
+    reset: 22,
+    registration: 23,
+    invitation: 24,
+    user_code: 52,
+  },
 };
 
-describe('a sign-in attempt', () => {
-  it.each([
-    [{ identifierAndAddress: 1, identifier: 1, address: 1 }],
-    [{ identifierAndAddress: 5, identifier: 5, address: 5 }],
-    [{ identifierAndAddress: 1, identifier: 50, address: 1 }],
-    [{ identifierAndAddress: 1, identifier: 1, address: 100 }],
-  ])('is judged within the limits: %j', (counts) => {
-    expect(judgeSignInAttempt(counts, SETTINGS)).toEqual({ outcome: 'allowed' });
+const ada = { identifier: 'ada@example.com', address: '192.0.2.1' };
+
+function numbersOf(limits: readonly AttemptLimit[]): readonly (readonly [string, number])[] {
+  return limits.map(({ name, maximum }) => [name, maximum]);
+}
+
+describe('the counters of an attempt', () => {
+  it('are those of pair, address, identifier and tenant, for a password', () => {
+    expect(numbersOf(limitsOf({ kind: 'password', ...ada }, SETTINGS))).toEqual([
+      ['identifier_and_address', 5],
+      ['address', 100],
+      ['identifier', 50],
+      ['tenant', 10_000],
+    ]);
   });
 
-  it.each([
-    [{ identifierAndAddress: 6, identifier: 6, address: 6 }, 'identifierAndAddress'],
-    [{ identifierAndAddress: 1, identifier: 51, address: 1 }, 'identifier'],
-    [{ identifierAndAddress: 1, identifier: 1, address: 101 }, 'address'],
-    [{ identifierAndAddress: 9, identifier: 99, address: 999 }, 'identifierAndAddress'],
-  ])('is throttled one beyond a limit: %j', (counts, limit) => {
-    expect(judgeSignInAttempt(counts, SETTINGS)).toEqual({ outcome: 'throttled', retryAfterSeconds: 900, limit });
+  it.each(['code', 'backup_code', 'email_code'] as const)('have no allowance for each address, for a %s', (kind) => {
+    expect(numbersOf(limitsOf({ kind, ...ada }, SETTINGS))).toEqual([
+      ['address', 100],
+      ['identifier', SETTINGS.perIdentifier[kind]],
+      ['tenant', 10_000],
+    ]);
   });
 
-  it('waits for the end of the window of the limit it exceeds, the longest of several', () => {
-    const counts = { identifierAndAddress: 6, identifier: 51, address: 1 };
-    const ends = { identifierAndAddress: 12.2, identifier: 300, address: 800 };
-    expect(judgeSignInAttempt(counts, SETTINGS, ends)).toMatchObject({ retryAfterSeconds: 300 });
-    expect(judgeSignInAttempt({ ...counts, identifier: 1 }, SETTINGS, ends)).toMatchObject({ retryAfterSeconds: 13 });
+  it.each(['passkey', 'proof', 'reset', 'registration', 'invitation', 'user_code'] as const)(
+    'have a number of their own for the identifier, for a %s',
+    (kind) => {
+      expect(numbersOf(limitsOf({ kind, ...ada }, SETTINGS))).toEqual([
+        ['identifier_and_address', 5],
+        ['address', 100],
+        ['identifier', SETTINGS.perIdentifier[kind]],
+        ['tenant', 10_000],
+      ]);
+    },
+  );
+
+  it('are one of its own in a browser that was remembered, which nobody elsewhere can fill', () => {
+    const known = limitsOf({ kind: 'password', ...ada, knownDevice: 'device-1' }, SETTINGS);
+    expect(numbersOf(known)).toEqual([['known_device', 4]]);
+    const elsewhere = limitsOf({ kind: 'password', ...ada }, SETTINGS);
+    const other = limitsOf({ kind: 'password', ...ada, knownDevice: 'device-2' }, SETTINGS);
+    const ofBob = limitsOf({ kind: 'password', ...ada, identifier: 'bob', knownDevice: 'device-1' }, SETTINGS);
+    for (const { key } of [...elsewhere, ...other, ...ofBob]) expect(key).not.toBe(known[0]?.key);
   });
 
-  it('is told to wait between one second and one window, whatever the clocks say', () => {
-    const counts = { identifierAndAddress: 6, identifier: 1, address: 1 };
-    for (const seconds of [-500, 0, 0.2, 1, 900, 901, 1e9, Number.POSITIVE_INFINITY]) {
-      const decision = judgeSignInAttempt(counts, SETTINGS, { identifierAndAddress: seconds });
-      if (decision.outcome !== 'throttled') throw new Error('allowed');
-      expect(decision.retryAfterSeconds).toBeGreaterThanOrEqual(1);
-      expect(decision.retryAfterSeconds).toBeLessThanOrEqual(900);
+  it.each(ATTEMPT_KINDS.filter((kind) => kind !== 'password'))(
+    'do not become more in a known browser, for a %s',
+    (kind) => {
+      expect(limitsOf({ kind, ...ada, knownDevice: 'device-1' }, SETTINGS)).toEqual(
+        limitsOf({ kind, ...ada }, SETTINGS),
+      );
+    },
+  );
+
+  it('ask the ones that hurt only the caller first', () => {
+    for (const kind of ATTEMPT_KINDS) {
+      const order = limitsOf({ kind, ...ada }, SETTINGS).map(({ name }) => name);
+      expect(order.indexOf('identifier')).toBeGreaterThan(order.indexOf('address'));
+      expect(order.at(-1)).toBe('tenant');
     }
   });
 
-  it('never becomes allowed by failing more often', () => {
-    let throttled = false;
-    for (let attempts = 1; attempts <= 300; attempts += 1) {
-      const counts = { identifierAndAddress: attempts, identifier: attempts, address: attempts };
-      const now = judgeSignInAttempt(counts, SETTINGS).outcome === 'throttled';
-      expect(now || !throttled).toBe(true);
-      throttled = now;
-    }
+  it('stop one address long before they stop the owner elsewhere', () => {
+    const [pair, , identifier] = limitsOf({ kind: 'password', ...ada }, SETTINGS);
+    expect(identifier?.maximum).toBeGreaterThanOrEqual(10 * (pair?.maximum ?? Number.NaN));
   });
 
-  it('is throttled when a count is no number', () => {
-    const broken = { identifierAndAddress: Number.NaN, identifier: 1, address: 1 };
-    expect(judgeSignInAttempt(broken, SETTINGS).outcome).toBe('throttled');
+  it('stop a flood at a tenant for no longer than it is counted', () => {
+    const tenant = limitsOf({ kind: 'password', ...ada }, SETTINGS).at(-1);
+    expect(tenant).toMatchObject({ windowSeconds: 60, firstLockSeconds: 60, longestLockSeconds: 60 });
   });
 
-  it('from one address cannot keep somebody out everywhere else', () => {
-    const attackerStopsAt = SETTINGS.maximumPerIdentifierAndAddress;
-    const ownerElsewhere = { identifierAndAddress: 1, identifier: attackerStopsAt + 1, address: 1 };
-    expect(judgeSignInAttempt(ownerElsewhere, SETTINGS)).toEqual({ outcome: 'allowed' });
-    expect(SETTINGS.maximumPerIdentifier).toBeGreaterThanOrEqual(10 * SETTINGS.maximumPerIdentifierAndAddress);
+  it('are unlocked with the identifier where they are about it, and only there', () => {
+    const whole = identifierKey('password', ada.identifier);
+    const parts = (device?: string) =>
+      limitsOf({ kind: 'password', ...ada, knownDevice: device }, SETTINGS).map(({ key, partOf }) => partOf ?? key);
+    expect(parts().filter((key) => key === whole)).toHaveLength(2);
+    expect(parts('device')).toEqual([whole]);
+  });
+
+  it('are cleared by a success only where no stranger can have filled them', () => {
+    const own = (device?: string) =>
+      limitsOf({ kind: 'password', ...ada, knownDevice: device }, SETTINGS)
+        .filter(isOwnCounter)
+        .map(({ name }) => name);
+    expect(own()).toEqual(['identifier_and_address']);
+    expect(own('device')).toEqual(['known_device']);
+    expect(limitsOf({ kind: 'code', ...ada }, SETTINGS).filter(isOwnCounter)).toEqual([]);
+  });
+});
+
+describe('a lock', () => {
+  it('doubles with every one before it that day, up to the longest', () => {
+    const numbers = { firstLockSeconds: 300, longestLockSeconds: 1800 };
+    expect([1, 2, 3, 4, 5, 1e9].map((locks) => lockSeconds(numbers, locks))).toEqual([
+      300, 600, 1200, 1800, 1800, 1800,
+    ]);
+    expect([1, 2, 3].map((locks) => lockSeconds(SETTINGS, locks))).toEqual([900, 1800, 1800]);
+  });
+
+  it('is never shorter than the first, whatever the settings say', () => {
+    const numbers = { firstLockSeconds: 900, longestLockSeconds: 60 };
+    for (const locks of [-1, 0, 1, 2, 9]) expect(lockSeconds(numbers, locks)).toBe(900);
+  });
+
+  it('tells to wait for whole seconds, at least one', () => {
+    expect([-5, 0, 1, 1000, 1001, 900_000].map(retryAfterSeconds)).toEqual([1, 1, 1, 1, 2, 900]);
   });
 });
 
@@ -118,27 +196,35 @@ describe('the address a caller is counted under', () => {
 });
 
 describe('the keys of an attempt', () => {
+  const keysOf = (kind: AttemptKind, identifier: string, address: string | undefined, knownDevice?: string) =>
+    limitsOf({ kind, identifier, address, knownDevice }, SETTINGS).map(({ key }) => key);
+
   it('are the same for every spelling of the same caller', () => {
-    const keys = throttleKeys({ kind: 'password', identifierCanonical: 'ada@example.com', address: '192.0.2.1' });
-    expect(
-      throttleKeys({ kind: 'password', identifierCanonical: 'ada@example.com', address: '::ffff:c000:201' }),
-    ).toEqual(keys);
+    expect(keysOf('password', 'ada@example.com', '::ffff:c000:201')).toEqual(
+      keysOf('password', 'ada@example.com', '192.0.2.1'),
+    );
   });
 
-  it('are three, and none can be written as another', () => {
-    const identifiers = ['ada', 'ada\n192.0.2.1', '', 'identifier', 'address\n192.0.2.1', '192.0.2.1'];
+  it('are others for every kind, identifier, address and device, and none can be written as another', () => {
+    const identifiers = ['ada', 'ada\n192.0.2.1', '', 'identifier', 'address\n192.0.2.1', '192.0.2.1', 'password'];
     const addresses = ['192.0.2.1', '192.0.2.2', undefined];
-    const pairs = new Set<string>();
-    const single = new Set<string>();
-    for (const identifierCanonical of identifiers) {
-      for (const address of addresses) {
-        const keys = throttleKeys({ kind: 'password', identifierCanonical, address });
-        pairs.add(keys.identifierAndAddress);
-        single.add(keys.identifier).add(keys.address);
+    const devices = ['a', 'ada', '192.0.2.1', 'a\nb'];
+    const pairs: string[] = [];
+    const shared = new Set<string>();
+    for (const kind of ['password', 'reset'] as const) {
+      for (const identifier of identifiers) {
+        for (const address of addresses) {
+          const [pair = '', ...others] = keysOf(kind, identifier, address);
+          pairs.push(pair);
+          for (const key of others) shared.add(key);
+        }
+        if (kind === 'password')
+          for (const device of devices) pairs.push(...keysOf(kind, identifier, undefined, device));
       }
     }
-    expect(pairs.size).toBe(identifiers.length * addresses.length);
-    expect(single.size).toBe(identifiers.length + addresses.length);
-    expect([...pairs].some((key) => single.has(key))).toBe(false);
+    expect(new Set(pairs).size).toBe(pairs.length);
+    // For each kind: one for each identifier, one for each address, one for the tenant.
+    expect(shared.size).toBe(2 * (identifiers.length + addresses.length + 1));
+    expect(pairs.some((key) => shared.has(key))).toBe(false);
   });
 });

@@ -25,7 +25,7 @@ describe('health', () => {
           checks: {
             database: { status: 'ok' },
             keys: { status: 'ok' },
-            limiter: { status: 'ok' },
+            limiter: { status: 'ok', store: 'postgresql' },
             mail: { status: 'development' },
             migrations: { status: 'ok' },
           },

@@ -193,7 +193,7 @@ describe('the manners of the public door', () => {
           checks: {
             database: { status: 'ok' },
             keys: { status: 'ok' },
-            limiter: { status: 'ok' },
+            limiter: { status: 'ok', store: 'postgresql' },
             mail: { status: 'development' },
             migrations: { status: 'ok' },
           },

@@ -151,6 +151,13 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   sign_in_attempts_count: [
     `select * from sign_in_attempts_count('${acme}', now(), 900, 5, array[${hash('1-7')}, ${hash('new')}])`,
   ],
+  sign_in_attempts_try: [
+    `select * from sign_in_attempts_try('${acme}', now(), 86400, array[${hash('1-7')}, ${hash('1-9')}, ${hash('new')}],
+       array[${hash('1-8')}, null, null], array[5, 100, 50], array[900, 900, 900], array[900, 900, 900], array[1800, 1800, 1800])`,
+    `select * from sign_in_attempts_try('${acme}', now(), 86400, array[${hash('1-7')}], array[null::bytea], array[1], array[900],
+       array[900], array[1800])`,
+  ],
+  sign_in_attempts_unlock: [`select sign_in_attempts_unlock('${acme}', ${hash('1-8')})`],
   sign_in_attempts_forgive: [
     `select sign_in_attempts_forgive('${acme}', ${hash('1-7')}, array[${hash('1-8')}, ${hash('1-9')}])`,
   ],
@@ -220,8 +227,8 @@ const seed = `
   insert into consents (tenant_id, user_id, client_id, client_type, scopes, granted_at, updated_at)
     select tenant_id, ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'client-' || n, 'web', '{openid}', now(), now()
       from everyone;
-  insert into sign_in_attempts (tenant_id, key_hash, attempts, window_started_at)
-    select tenant_id, sha256((t || '-' || n)::bytea), 1, now() from everyone;
+  insert into sign_in_attempts (tenant_id, key_hash, attempts, window_started_at, part_of)
+    select tenant_id, sha256((t || '-' || n)::bytea), 1, now(), sha256((t || '-' || n - n % 2)::bytea) from everyone;
   update memberships set username = 'name-' || right(user_id::text, 4)::int, username_canonical = 'name-' || right(user_id::text, 4)::int;
   insert into totp_factors (user_id, state, secret_sealed, created_at) select id, 'active', 'x', now() from users;
   insert into backup_codes (user_id, code_hash, created_at) select id, sha256((id::text || n)::bytea), now() from users, generate_series(1, 10) n;

@@ -1,0 +1,120 @@
+/**
+ * The one connection to Redis, where there is one: for what may be forgotten and must be fast. Nothing waits for it longer than a
+ * moment: whoever asks is told that it is unavailable and does without. After a fault it is left alone for some seconds, so that a
+ * Redis that hangs costs one request its moment and not every one. Told once when it goes, and once when it is back.
+ */
+import { Redis } from 'ioredis';
+
+export type RedisAnswer<Result> =
+  | { readonly outcome: 'done'; readonly result: Result }
+  | { readonly outcome: 'unavailable' };
+
+export interface RedisConnection {
+  /** Never rejects: whatever goes wrong makes Redis unavailable, a wrong answer too. What was begun may still happen. */
+  use<Result>(work: (client: Redis) => Promise<Result>): Promise<RedisAnswer<Result>>;
+  /** Asks now, unless a fault is so recent that nobody may. */
+  isAvailable(): Promise<boolean>;
+  close(): void;
+}
+
+export interface RedisOptions {
+  readonly url: string;
+  /** Called once for each time it goes. */
+  readonly onLost: (fault: unknown) => void;
+  readonly onBack: () => void;
+  /** How long one use may take, with everything in it. */
+  readonly timeLimitMilliseconds?: number;
+  readonly pauseMilliseconds?: number;
+}
+
+const defaultTimeLimitMilliseconds = 200;
+const defaultPauseMilliseconds = 5_000;
+
+/** Connects when it is first used. */
+export function openRedis(options: RedisOptions): RedisConnection {
+  const timeLimitMilliseconds = options.timeLimitMilliseconds ?? defaultTimeLimitMilliseconds;
+  const pauseMilliseconds = options.pauseMilliseconds ?? defaultPauseMilliseconds;
+  const client = new Redis(options.url, {
+    lazyConnect: true,
+    connectionName: 'poort',
+    // Sent later, a command would count what somebody else has counted meanwhile.
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    connectTimeout: 2_000,
+    // A server that hangs does not say goodbye either.
+    disconnectTimeout: 100,
+    // After a change of masters the old one only reads: the address leads to the new one.
+    reconnectOnError: (fault) => fault.message.startsWith('READONLY'),
+  });
+  // Told where it is used; an error that nobody hears ends the process.
+  client.on('error', () => undefined);
+  let opening: Promise<void> | undefined;
+  let lost = false;
+  let notBefore = 0;
+
+  /** Everybody waits for the first connection; after that, who finds none is told so at once. */
+  function open(): Promise<void> {
+    opening ??= client.connect().catch(() => undefined);
+    return opening;
+  }
+
+  async function ask<Result>(work: (client: Redis) => Promise<Result>): Promise<RedisAnswer<Result>> {
+    // Only one asks whether it is back; the others do without meanwhile.
+    const isTrial = lost;
+    if (isTrial && performance.now() < notBefore) return { outcome: 'unavailable' };
+    if (isTrial) notBefore = performance.now() + pauseMilliseconds;
+    try {
+      const result = await within(
+        timeLimitMilliseconds,
+        open().then(() => work(client)),
+      );
+      if (lost) {
+        lost = false;
+        options.onBack();
+      }
+      return { outcome: 'done', result };
+    } catch (fault) {
+      const isFirst = !lost;
+      lost = true;
+      notBefore = performance.now() + pauseMilliseconds;
+      // What hangs on this connection hangs for whoever comes next: a new one.
+      const hangs = fault instanceof TimeLimitPassed && connectedStates.has(client.status);
+      if (hangs && (isFirst || isTrial)) client.disconnect(true);
+      if (isFirst) options.onLost(fault);
+      return { outcome: 'unavailable' };
+    }
+  }
+
+  return {
+    use: ask,
+    async isAvailable() {
+      const answer = await ask((redis) => redis.ping());
+      return answer.outcome === 'done';
+    },
+    close() {
+      client.disconnect();
+    },
+  };
+}
+
+/** There is a socket; `ready` once the server said that it serves. */
+const connectedStates: ReadonlySet<string> = new Set(['connect', 'ready']);
+
+class TimeLimitPassed extends Error {
+  constructor(milliseconds: number) {
+    super(`Redis did not answer within ${milliseconds} ms`);
+    this.name = 'TimeLimitPassed';
+  }
+}
+
+async function within<Result>(milliseconds: number, work: Promise<Result>): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new TimeLimitPassed(milliseconds)), milliseconds);
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
