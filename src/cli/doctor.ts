@@ -189,6 +189,7 @@ async function examineHouse(house: House): Promise<readonly Check[]> {
           'Give back the POORT_MASTER_KEY that sealed them, behind the present one.',
         ),
     ...(config.masterKeys.length === 1 ? [] : [await examineMasterKeys(house, keys.sealedOtherwise)]),
+    ...(config.redisUrl === undefined ? [] : [await examineRedis(house)]),
     deadLogouts === 0
       ? ok('logouts', 'every application that answers knows which sessions ended')
       : advice('logouts', `${deadLogouts} logout tokens were given up: see \`poort session logouts\``),
@@ -206,6 +207,16 @@ async function examineMail({ config, database, clock }: House): Promise<Check> {
   }
   if (dead > 0) return advice('mail', `${dead} mails were given up in a month: see \`poort mail list --state dead\``);
   return ok('mail', 'nothing is held up');
+}
+
+async function examineRedis({ database }: House): Promise<Check> {
+  const state = await database.counters.state();
+  if (state === 'redis') return ok('limiter', 'attempts are counted in Redis');
+  return failed(
+    'limiter',
+    'Redis does not answer; attempts are counted in PostgreSQL meanwhile',
+    'Check POORT_REDIS_URL, its password, and that Redis may write (docs/operations.md, Redis).',
+  );
 }
 
 async function examineMasterKeys(house: House, sealedOtherwise: number): Promise<Check> {

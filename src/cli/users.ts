@@ -1,6 +1,7 @@
 /** `poort user …`: people of a tenant. Passwords come from an option or a line of standard input and go nowhere but the flow. */
 import type { Command } from 'commander';
 import type { TenantId } from '#src/domain/tenant.ts';
+import { unlockAccount } from '#src/flows/account_lock.ts';
 import { type ChangePasswordOutcome, changePassword } from '#src/flows/change_password.ts';
 import { type AddMemberOutcome, addMember, changeMembershipStatus, showMember } from '#src/flows/manage_people.ts';
 import { listMembers, type MemberRow } from '#src/storage/tables/people.ts';
@@ -91,6 +92,15 @@ export function addUserCommands(program: Command, runner: Runner): void {
         throw new WrongUsage('choose one of --generate-password, --password-stdin and --password');
       await withPerson(runner, { person, options }, (session, found) => resetPassword(session, { ...found, chosen }));
       return undefined;
+    }),
+  );
+
+  answering(oneUser(user, 'unlock').description('forget the failed passwords of a person who is locked out'), [
+    'user unlock --tenant acme ada@example.org',
+  ]).action((person: string | undefined, options: OneUserOptions) =>
+    withPerson(runner, { person, options }, async ({ context }, { tenantId, member }) => {
+      await unlockAccount(context, { tenantId, identifier: member.email });
+      return { json: { ...presentMember(member), unlocked: true }, text: `user ${member.email} is unlocked` };
     }),
   );
 

@@ -20,6 +20,7 @@ import type { SignInPersonRow } from '#src/storage/tables/factors.ts';
 import { deletePendingSignIn, putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
 import { touchLastSignIn } from '#src/storage/tables/people.ts';
 import { insertRememberedDevice, touchRememberedDevice } from '#src/storage/tables/remembered_devices.ts';
+import type { TellOfLock } from './account_lock.ts';
 import { Refusal } from './flow_context.ts';
 
 export interface SignInServices {
@@ -28,6 +29,8 @@ export interface SignInServices {
   readonly clock: Clock;
   readonly sealer: Sealer;
   readonly settings: SignInThrottleSettings;
+  /** Writes the mail that tells of a lock; without it nobody is told. */
+  readonly tellOfLock?: TellOfLock | undefined;
 }
 
 /** Where a sign-in is under way: at which tenant, for which client, in which interaction. */

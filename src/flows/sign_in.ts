@@ -10,6 +10,7 @@ import { PasswordHashingBusy } from '#src/foundation/password_hashing.ts';
 import { recordEvent } from '#src/storage/event_log.ts';
 import { readSignInPerson, type SignInPersonRow } from '#src/storage/tables/factors.ts';
 import { replacePasswordHash } from '#src/storage/tables/people.ts';
+import { recordLock } from './account_lock.ts';
 import { countAttempt, forgiveAttempt } from './attempts.ts';
 import {
   deviceHashOf,
@@ -34,20 +35,40 @@ export interface SignInRequest extends SignInPlace {
 /** Rejects only for faults; see the file's header for what a refusal does not tell. */
 export async function signIn(services: SignInServices, request: SignInRequest): Promise<SignInOutcome> {
   const { database, passwords, clock } = services;
-  const { tenantId, origin, deviceToken, policy } = request;
+  const { tenantId, clientId, origin, deviceToken, policy } = request;
   const tenant = database.tenant(tenantId);
   const identifier = canonicalIdentifier(request.email);
-  const attempt = { tenantId, kind: 'password', identifier, address: origin.ip } as const;
+  const deviceHash = deviceToken === undefined ? undefined : deviceHashOf(deviceToken);
+  const read = () => readSignInPerson(tenant, { identifier, deviceHash });
+  // A name and an address of one person are one account, and a browser of theirs has a counter of its own: both must be known first.
+  const readFirst = deviceHash !== undefined || !identifier.includes('@');
+  const found = readFirst ? await read() : undefined;
+  const attempt = {
+    tenantId,
+    kind: 'password',
+    identifier: found === undefined ? identifier : canonicalIdentifier(found.email),
+    address: origin.ip,
+    knownDevice: found?.device_known === true ? deviceHash?.toString('base64url') : undefined,
+  } as const;
   const now = clock();
   const decision = await countAttempt(services, { ...attempt, now });
   if (decision.outcome === 'throttled') {
-    // Told once per window: a flood must not become a flood of rows.
-    if (decision.firstInWindow) await recordEvent(tenant, { event: failed(request, 'throttled'), origin, now });
-    return { outcome: 'throttled', retryAfterSeconds: decision.retryAfterSeconds };
+    const { limit, retryAfterSeconds } = decision;
+    // Told once for each lock: a flood must not become a flood of rows.
+    if (decision.firstInWindow)
+      await recordLock(services, {
+        tenantId,
+        clientId,
+        identifier: attempt.identifier,
+        limit,
+        retryAfterSeconds,
+        origin,
+        now,
+      });
+    return { outcome: 'throttled', retryAfterSeconds };
   }
 
-  const deviceHash = deviceToken === undefined ? undefined : deviceHashOf(deviceToken);
-  const person = await readSignInPerson(tenant, { identifier, deviceHash });
+  const person = readFirst ? found : await read();
   const hash = person?.active === true ? (person.password_hash ?? undefined) : undefined;
   const mayEnter = person?.email_verified === true || policy['people.email_verification'] === 'optional';
   try {

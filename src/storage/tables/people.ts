@@ -38,6 +38,7 @@ export interface MemberRow {
   readonly email_verified: boolean;
   readonly given_name: string | null;
   readonly family_name: string | null;
+  readonly locale: 'nl' | 'en' | null;
   readonly user_status: 'active' | 'disabled';
   readonly membership_status: 'active' | 'disabled';
   readonly roles: readonly string[];
@@ -290,7 +291,7 @@ export async function updateMembershipStatus(
   return rows.length === 1;
 }
 
-const memberColumns = `u.id, u.email::text as email, u.email_verified, u.given_name, u.family_name, u.status as user_status,
+const memberColumns = `u.id, u.email::text as email, u.email_verified, u.given_name, u.family_name, u.locale, u.status as user_status,
   m.status as membership_status, m.last_sign_in_at, m.created_at,
   array(select r.name from membership_roles mr join roles r on r.tenant_id = mr.tenant_id and r.id = mr.role_id
          where mr.tenant_id = m.tenant_id and mr.user_id = m.user_id order by r.name) as roles`;
