@@ -18,12 +18,17 @@ export interface Installation {
   close(): Promise<void>;
 }
 
-export async function startInstallation({ processes: count = 1 } = {}): Promise<Installation> {
-  const first = await startTestServer();
+/** @param options.environment Settings of every server. */
+export async function startInstallation(
+  options: { readonly processes?: number; readonly environment?: Readonly<Record<string, string>> } = {},
+): Promise<Installation> {
+  const { processes: count = 1, environment = {} } = options;
+  const first = await startTestServer({ environment });
   const beside = await Promise.all(
     Array.from({ length: count }, async () => {
       const port = await freePort();
-      return { port, process: await startServerProcess({ database: first.database, port, publicUrl: first.origin }) };
+      const { database, origin: publicUrl } = first;
+      return { port, process: await startServerProcess({ database, port, publicUrl, environment }) };
     }),
   );
   return {

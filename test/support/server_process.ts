@@ -24,10 +24,12 @@ export async function startServerProcess({
   database,
   port,
   publicUrl,
+  environment,
 }: {
   database: TestDatabase;
   port: number;
   publicUrl?: string;
+  environment?: Readonly<Record<string, string>> | undefined;
 }): Promise<ServerProcess> {
   return startProcess('serve', {
     says: 'Poort serves',
@@ -35,6 +37,7 @@ export async function startServerProcess({
       POORT_PORT: String(port),
       ...(publicUrl === undefined ? {} : { POORT_PUBLIC_URL: publicUrl }),
       POORT_DATABASE_URL: database.ownerUrl,
+      ...environment,
     },
   });
 }
