@@ -16,8 +16,8 @@
  * - known device (5), instead of all these: a browser that has proven to be this person's before. Attackers elsewhere cannot fill its
  *   counter, so they cannot keep the owner out of it; who has stolen the device has five guesses.
  *
- * Whoever tries codes has the password already, so codes have one limit for each account, whatever the address: a botnet must not get
- * five guesses for each of its addresses, and what strangers without the password do never comes so far.
+ * Whoever tries second factors has the password already, so they have one limit for each account, and none for an address: a botnet must
+ * not get five guesses for each of its addresses, and what strangers without the password do never comes so far.
  */
 
 /** What somebody may try, and be stopped from trying too often. `proof`: a code that was mailed. */
@@ -41,7 +41,7 @@ export type OtherAttemptKind = Exclude<AttemptKind, 'password'>;
 /** Every kind but the password, which has settings of its own. */
 export const OTHER_ATTEMPT_KINDS: readonly OtherAttemptKind[] = ATTEMPT_KINDS.filter((kind) => kind !== 'password');
 
-const SECOND_FACTOR_CODES: ReadonlySet<AttemptKind> = new Set(['code', 'backup_code', 'email_code']);
+const SECOND_FACTORS: ReadonlySet<AttemptKind> = new Set(['code', 'backup_code', 'email_code', 'passkey']);
 
 /** Maximums: that many attempts within the window are still judged, one more begins a lock. */
 export interface SignInThrottleSettings {
@@ -109,9 +109,14 @@ export function limitsOf(attempt: TriedAttempt, settings: SignInThrottleSettings
     maximum: pair,
     ...lasting,
   };
+  const perAddress: AttemptLimit = {
+    name: 'address',
+    key: keyOf(kind, 'address', address),
+    maximum: maximumPerAddress,
+    ...lasting,
+  };
   return [
-    ...(SECOND_FACTOR_CODES.has(kind) ? [] : [perPair]),
-    { name: 'address', key: keyOf(kind, 'address', address), maximum: maximumPerAddress, ...lasting },
+    ...(SECOND_FACTORS.has(kind) ? [] : [perPair, perAddress]),
     { name: 'identifier', key: partOf, maximum: maximumPerIdentifier, ...lasting },
     {
       name: 'tenant',

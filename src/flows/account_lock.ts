@@ -9,7 +9,8 @@ import type { TenantId } from '#src/domain/tenant.ts';
 import type { UserId } from '#src/domain/user.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
 import type { Database, Transaction } from '#src/storage/database.ts';
-import { appendEvent, appendEvents, eventRow, type Origin } from '#src/storage/event_log.ts';
+import { appendEvents, eventRow, type Origin, recordEvent } from '#src/storage/event_log.ts';
+import { readSignInPerson } from '#src/storage/tables/factors.ts';
 import { findMember } from '#src/storage/tables/people.ts';
 import type { FlowContext } from './flow_context.ts';
 
@@ -94,25 +95,23 @@ export type UnlockOutcome =
  */
 export async function unlockAccount(
   context: Pick<FlowContext, 'database' | 'clock' | 'actor' | 'origin'>,
-  { tenantId, identifier }: { readonly tenantId: TenantId; readonly identifier: string },
+  { tenantId, identifier }: { readonly tenantId: TenantId /** An address, or a name. */; readonly identifier: string },
 ): Promise<UnlockOutcome> {
   const { database, clock, actor, origin } = context;
-  const emailCanonical = canonicalIdentifier(identifier);
   const tenant = database.tenant(tenantId);
-  const userId = await tenant.transaction(async (transaction) => {
-    const member = await findMember(transaction, { tenantId, emailCanonical });
-    if (member === undefined) return undefined;
-    const event: NewEvent = {
-      type: 'user.unlocked',
-      outcome: 'success',
-      actor,
-      target: { type: 'user', id: member.id },
-    };
-    await appendEvent(transaction, { tenant, event, origin, now: clock() });
-    return member.id;
-  });
-  if (userId === undefined) return { outcome: 'unknown_user' };
+  const person = await readSignInPerson(tenant, { identifier: canonicalIdentifier(identifier), deviceHash: undefined });
+  if (person === undefined) return { outcome: 'unknown_user' };
+  const event: NewEvent = {
+    type: 'user.unlocked',
+    outcome: 'success',
+    actor,
+    target: { type: 'user', id: person.id },
+  };
+  await recordEvent(tenant, { event, origin, now: clock() });
   // After the event, so that no counter is forgotten without one.
-  await database.counters.unlock({ tenantId, key: sha256(identifierKey('password', emailCanonical)) });
-  return { outcome: 'unlocked', userId };
+  await database.counters.unlock({
+    tenantId,
+    key: sha256(identifierKey('password', canonicalIdentifier(person.email))),
+  });
+  return { outcome: 'unlocked', userId: person.id };
 }

@@ -74,6 +74,55 @@ describe('C11: an account', () => {
   });
 });
 
+describe('C11: an account under attack', () => {
+  it('is open to its owner in a browser that was theirs before, and to nobody in another one', async () => {
+    const member = await newMember('besieged');
+    const owner = createUserAgent(server.origin, { 'x-forwarded-for': '192.0.2.60' });
+    const signIn = async (password: string, agent = owner): Promise<Page> => {
+      const request = authorizationRequest(acme, acme.clients.web, { prompt: 'login' });
+      return agent.submit(await agent.follow(request.url), { email: member.email, password });
+    };
+    const isSignedIn = (page: Page): boolean => new URL(page.url).searchParams.has('code');
+    expect(isSignedIn(await signIn(member.password))).toBe(true);
+    const crowd = Array.from({ length: 51 }, (_, index) => [member.email, `203.0.113.${index + 1}`] as const);
+    expect((await statusesOf(crowd)).at(-1)).toBe(429);
+
+    const elsewhere = createUserAgent(server.origin, { 'x-forwarded-for': '192.0.2.61' });
+    expect((await signIn(member.password, elsewhere)).status).toBe(429);
+    expect((await signIn('wrong')).status).toBe(400);
+    expect(isSignedIn(await signIn(member.password))).toBe(true);
+    // Somebody else's browser is none of hers, and a cookie that was made up is none at all.
+    const stranger = await newMember('stranger');
+    const theirs = createUserAgent(server.origin, { 'x-forwarded-for': '192.0.2.62' });
+    const request = authorizationRequest(acme, acme.clients.web, { prompt: 'login' });
+    const own = { email: stranger.email, password: stranger.password };
+    expect(isSignedIn(await theirs.submit(await theirs.follow(request.url), own))).toBe(true);
+    expect((await signIn(member.password, theirs)).status).toBe(429);
+    const forging = createUserAgent(server.origin, {
+      'x-forwarded-for': '192.0.2.63',
+      cookie: owner
+        .cookies()
+        .map((cookie) => cookie.replace(/=.*/, `=${'A'.repeat(43)}`))
+        .join('; '),
+    });
+    expect((await signIn(member.password, forging)).status).not.toBe(303);
+  });
+
+  it('is one account under its address and its name', async () => {
+    const member = await newMember('named');
+    await queryAsSuperuser(
+      server.database,
+      `update memberships m set username = 'Naamloos', username_canonical = 'naamloos' from users u
+        where u.id = m.user_id and u.email_canonical = $1`,
+      [member.email],
+    );
+    const typed = [member.email, 'naamloos', 'NAAMLOOS', member.email, 'Naamloos'];
+    expect(await statusesOf(typed.map((email) => [email, '192.0.2.70']))).toEqual(five);
+    for (const email of [member.email, 'naamloos'])
+      expect((await tryPassword(email, '192.0.2.70', member.password)).status).toBe(429);
+  });
+});
+
 describe('C11: an address', () => {
   it('is one IPv6 network, and an IPv4 address in whatever form', async () => {
     const network = Array.from(
