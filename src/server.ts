@@ -109,8 +109,7 @@ function openRedisOf({ redisUrl }: Config, logger: Logger): RedisConnection | un
   if (redisUrl === undefined) return undefined;
   return openRedis({
     url: redisUrl.reveal(),
-    onLost: (fault) =>
-      logger.warn({ err: fault }, 'Redis does not answer: attempts are counted in PostgreSQL meanwhile'),
+    onLost: (reason) => logger.warn({ reason }, 'Redis does not answer: attempts are counted in PostgreSQL meanwhile'),
     onBack: () => logger.info('Redis answers again: attempts are counted there'),
   });
 }

@@ -98,8 +98,8 @@ export function addUserCommands(program: Command, runner: Runner): void {
   answering(oneUser(user, 'unlock').description('forget the failed passwords of a person who is locked out'), [
     'user unlock --tenant acme ada@example.org',
   ]).action((person: string | undefined, options: OneUserOptions) =>
-    withPerson(runner, { person, options }, async ({ context }, { tenantId, member }) => {
-      await unlockAccount(context, { tenantId, identifier: member.email });
+    withPerson(runner, { person, options }, async ({ context }, { tenant, member }) => {
+      await unlockAccount(context, { tenantId: tenant.id, identifier: member.email });
       return { json: { ...presentMember(member), unlocked: true }, text: `user ${member.email} is unlocked` };
     }),
   );

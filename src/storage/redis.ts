@@ -19,8 +19,8 @@ export interface RedisConnection {
 
 export interface RedisOptions {
   readonly url: string;
-  /** Called once for each time it goes. */
-  readonly onLost: (fault: unknown) => void;
+  /** Called once for each time it goes, with what it said last; never with what was sent, the password among it. */
+  readonly onLost: (reason: string) => void;
   readonly onBack: () => void;
   /** How long one use may take, with everything in it. */
   readonly timeLimitMilliseconds?: number;
@@ -49,7 +49,13 @@ export function openRedis(options: RedisOptions): RedisConnection {
     reconnectOnError: (fault) => fault.message.startsWith('READONLY'),
   });
   // Told where it is used; an error that nobody hears ends the process.
-  client.on('error', () => undefined);
+  let refusal: Error | undefined;
+  client.on('error', (fault: Error) => {
+    refusal = fault;
+  });
+  client.on('ready', () => {
+    refusal = undefined;
+  });
   let opening: Promise<void> | undefined;
   let lost = false;
   let notBefore = 0;
@@ -82,7 +88,8 @@ export function openRedis(options: RedisOptions): RedisConnection {
       // What hangs on this connection hangs for whoever comes next: a new one.
       const hangs = fault instanceof TimeLimitPassed && connectedStates.has(client.status);
       if (hangs && (isFirst || isTrial)) client.disconnect(true);
-      if (isFirst) options.onLost(fault);
+      // Without a connection the command only knows that there is none.
+      if (isFirst) options.onLost(messageOf(refusal ?? fault));
       return { outcome: 'unavailable' };
     }
   }
@@ -97,6 +104,10 @@ export function openRedis(options: RedisOptions): RedisConnection {
       client.disconnect();
     },
   };
+}
+
+function messageOf(fault: unknown): string {
+  return fault instanceof Error ? fault.message : String(fault);
 }
 
 /** There is a socket; `ready` once the server said that it serves. */

@@ -57,8 +57,8 @@ const postgresql: Store = {
 
 const redis: Store = {
   open() {
-    const onLost = (fault: unknown): never => {
-      throw fault;
+    const onLost = (reason: string): never => {
+      throw new Error(reason);
     };
     // What is counted must be counted here: a slow machine is no reason to go elsewhere.
     return openProcess(

@@ -14,6 +14,7 @@ let server: RedisServer;
 let redis: RedisConnection;
 let database: Database;
 let told: string[];
+let reasons: string[];
 let now = new Date('2031-05-06T07:08:09Z');
 
 beforeAll(async () => {
@@ -24,7 +25,7 @@ afterAll(() => testDatabase.drop());
 
 beforeEach(async () => {
   server = await startRedisServer();
-  told = [];
+  [told, reasons] = [[], []];
 });
 
 afterEach(async () => {
@@ -35,7 +36,10 @@ afterEach(async () => {
 
 /** @param pauseMilliseconds How long Redis is left alone after a fault. */
 function open(pauseMilliseconds: number, url = server.url): void {
-  const onLost = (): void => void told.push('lost');
+  const onLost = (reason: string): void => {
+    told.push('lost');
+    reasons.push(reason);
+  };
   const onBack = (): void => void told.push('back');
   redis = openRedis({ url, onLost, onBack, pauseMilliseconds });
   const { app, platform } = roleUrls(testDatabase);
@@ -180,10 +184,12 @@ describe('a Redis that does not answer', () => {
 
   it('or does not let us in is the same', async () => {
     await server.admin.config('SET', 'requirepass', 'another');
-    open(minute, server.url.replace('127.0.0.1', ':wrong@127.0.0.1'));
+    open(minute, server.url.replace('127.0.0.1', ':our-secret@127.0.0.1'));
     expect(await allowedOf(8, newCounter())).toBe(5);
     expect(await database.counters.state()).toBe('degraded');
     expect(told).toEqual(['lost']);
+    expect(reasons).toEqual([expect.stringContaining('WRONGPASS')]);
+    expect(reasons.join()).not.toContain('our-secret');
   });
 
   it('is unlocked in PostgreSQL, and nobody waits for it', async () => {
