@@ -36,6 +36,8 @@ export interface Shown {
   readonly state: string;
   /** Of its tenant. */
   readonly color: string | undefined;
+  /** The same with every text of its model, its shell and its brand changed; `path` says which. */
+  withTexts(change: (text: string, path: string) => string): Shown;
   render(shell: PageShell): string;
   /** Answers as the product does, with the page's own policy. */
   show(ctx: Context, locale: Locale): void;
@@ -70,6 +72,16 @@ function shownAs<N extends PageName>(
     page,
     state,
     color: brand.color,
+    withTexts(change) {
+      const shell = mapTexts(shellFor('nl', changes), change, 'shell');
+      const { locale: _language, assetsPath: _served, languageSwitch: _links, ...texts } = shell;
+      const alt = brand.logo === undefined ? {} : { logo: { ...brand.logo, alt: change(brand.logo.alt, 'brand.alt') } };
+      return shownAs(page, state, {
+        model: mapTexts(model, change, 'model'),
+        shell: { ...changes, ...texts },
+        brand: { ...brand, ...alt },
+      });
+    },
     render: (shell) =>
       renderPage(page, { ...shell, ...changes, brand: lookOf({ name: '', slug: 'linde', brand }) }, model),
     show(ctx, locale) {
@@ -78,4 +90,14 @@ function shownAs<N extends PageName>(
       showPage(ctx, { name: page, model, status: 200, ...shell, tenant });
     },
   };
+}
+
+function mapTexts<Value>(value: Value, change: (text: string, path: string) => string, path: string): Value {
+  const mapped = (at: unknown, where: string): unknown => {
+    if (typeof at === 'string') return change(at, where);
+    if (Array.isArray(at)) return at.map((item) => mapped(item, where));
+    if (typeof at !== 'object' || at === null || at instanceof Date) return at;
+    return Object.fromEntries(Object.entries(at).map(([name, inner]) => [name, mapped(inner, `${where}.${name}`)]));
+  };
+  return mapped(value, path) as Value; // of the same shape: texts stay texts
 }

@@ -13,7 +13,7 @@ import { assetsPath } from '#src/http/pages/page_kit.ts';
 import { assets } from '#src/http/pages/render.ts';
 import type { Locale } from '#src/http/pages/translations.ts';
 import { testLogo } from './logos.ts';
-import { pageState, pageStates } from './page_fixtures.ts';
+import { pageState, pageStates, type Shown } from './page_fixtures.ts';
 
 // Of the fixtures.
 const brandColors = pageStates.flatMap(({ color }) => color ?? []);
@@ -27,7 +27,8 @@ export interface PageServer {
   close(): Promise<void>;
 }
 
-export async function startPageServer(): Promise<PageServer> {
+/** `find` gives the state of a name: one of the fixtures, unless a test has others. */
+export async function startPageServer(find: (name: string) => Shown = pageState): Promise<PageServer> {
   const posted: string[] = [];
   const relyingParty = createServer((_request, response) => response.end('signed in at the application'));
   const application = await listen(relyingParty);
@@ -63,7 +64,7 @@ export async function startPageServer(): Promise<PageServer> {
     }
     const { state, locale, with_client: withClient } = ctx.query;
     if (typeof state !== 'string') return;
-    pageState(state).show(ctx, locale === 'en' ? 'en' : 'nl');
+    find(state).show(ctx, locale === 'en' ? 'en' : 'nl');
     const source = formActionSource(`${application}/callback`);
     if (withClient !== undefined && source !== undefined)
       ctx.set('content-security-policy', contentSecurityPolicy({ formActionOrigins: [source] }));
