@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type Provider from 'oidc-provider';
 import { type Client, errors, type Interaction, type InteractionResults, type KoaContextWithOIDC } from 'oidc-provider';
 import { ownPagesClientId } from '#adapters/artifacts_adapter.ts';
-import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
+import { currentUnitOfWork, hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { AccessTokenClaims } from '#src/domain/access_token.ts';
 import { AUTHENTICATION_CONTEXTS, type Authentication } from '#src/domain/authentication.ts';
 import { sentenceFor } from '#src/domain/authorization_details.ts';
@@ -73,6 +73,8 @@ export interface PendingInteraction {
 /** The sign-in is over, was never begun in this browser, or belongs to someone else. */
 export interface ExpiredInteraction {
   readonly outcome: 'expired';
+  /** It is alive, and the browser that asks brings no cookie at all: it takes none. */
+  readonly withoutCookies: boolean;
   readonly application: ApplicationLink | undefined;
 }
 
@@ -169,10 +171,16 @@ export async function buildTenantEngine(
   const unitFor = (exchange: Exchange): UnitOfWork =>
     new UnitOfWork({ tenant: tenantDatabase, origin: exchange.origin, clock });
 
-  async function expired(uid: string): Promise<ExpiredInteraction> {
+  async function expired(exchange: Exchange, uid: string): Promise<ExpiredInteraction> {
     const clientId = await findInteractionTombstone(tenantDatabase, Buffer.from(hashOf(uid), 'hex'));
     const client = clientId === undefined ? undefined : await provider.Client.find(clientId);
-    return { outcome: 'expired', application: applicationOf(client) };
+    const withoutCookies = exchange.request.headers.cookie === undefined && (await isUnderWay(uid));
+    return { outcome: 'expired', application: applicationOf(client), withoutCookies };
+  }
+
+  async function isUnderWay(uid: string): Promise<boolean> {
+    const found = await currentUnitOfWork().find('Interaction', hashOf(uid));
+    return found !== undefined && found.consumedAt === undefined;
   }
 
   /** The engine trusts the cookie; that the address names the same interaction is for us to check. */
@@ -200,7 +208,7 @@ export async function buildTenantEngine(
       unitFor(exchange).run(async () => {
         const interaction = await details(exchange, uid);
         const client = interaction && (await provider.Client.find(String(interaction.params['client_id'])));
-        if (interaction === undefined || client === undefined) return expired(uid);
+        if (interaction === undefined || client === undefined) return expired(exchange, uid);
         const text = (name: string): string | undefined => {
           const value = interaction.params[name];
           return typeof value === 'string' ? value : undefined;
@@ -228,9 +236,9 @@ export async function buildTenantEngine(
       const unit = unitFor(exchange);
       return unit.run(async () => {
         const interaction = await details(exchange, uid);
-        if (interaction === undefined) return expired(uid);
+        if (interaction === undefined) return expired(exchange, uid);
         const client = await provider.Client.find(String(interaction.params['client_id']));
-        if (client === undefined) return expired(uid);
+        if (client === undefined) return expired(exchange, uid);
         const result = await resultOf({ interaction, client }, answer, unit);
         const location = await provider.interactionResult(exchange.request, exchange.response, result, {
           mergeWithLastSubmission: answer.kind !== 'denied' && answer.kind !== 'unmet',

@@ -57,7 +57,8 @@ describe('a form', () => {
   /** The consent page of an application of somebody else, for a person who has just signed in. */
   async function openConsent(): Promise<OpenedInteraction> {
     const agent = createUserAgent(server.origin);
-    const signIn = await openInteraction(server, { tenant: acme, client: acme.clients.third, agent });
+    const extra = { prompt: 'consent' };
+    const signIn = await openInteraction(server, { tenant: acme, client: acme.clients.third, agent, extra });
     const page = await agent.submit(signIn.page, credentials());
     expect(page.body).toContain('name="decision"');
     const path = new URL(page.url).pathname;

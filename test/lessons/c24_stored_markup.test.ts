@@ -192,10 +192,7 @@ describeWithChromium('C24: in a browser', () => {
         for (const wrong of [
           { client_id: payload },
           { redirect_uri: payload },
-          { response_type: payload },
-          { scope: payload, prompt: payload },
-          { request: payload },
-          { resource: payload },
+          { response_type: payload, scope: payload, prompt: payload, resource: payload },
         ]) {
           await page.goto(authorizationRequest(acme, client, { ...asked, ...wrong } as Record<string, string>).url);
           await check(JSON.stringify(wrong));

@@ -95,16 +95,17 @@ describe('C27: what a browser holds', () => {
     return pathname + search;
   };
 
-  async function reachSignIn({ tenant, client, person }: Flow) {
+  async function reachSignIn({ tenant, client, person }: Flow, extra: Readonly<Record<string, string>> = {}) {
     const agent = createUserAgent(server.origin);
-    const request = authorizationRequest(tenant, client);
+    const request = authorizationRequest(tenant, client, extra);
     const page = await agent.follow(request.url);
     const form = { ...readForm(page).hidden, email: person.email, password: person.password };
     return { agent, page, form, verifier: request.verifier };
   }
 
   async function reachConsent(flow: Flow) {
-    const { agent, page, form, verifier } = await reachSignIn(flow);
+    // Also who has agreed before is asked.
+    const { agent, page, form, verifier } = await reachSignIn(flow, { prompt: 'consent' });
     const consent = await agent.submit(page, form);
     expect(consent.body).toContain('name="decision"');
     return { agent, page: consent, form: { ...readForm(consent).hidden, decision: 'allow' }, verifier };

@@ -37,8 +37,8 @@ export function mountInteractionPages(router: Router<PageState>, options: Intera
     const step = await findStep(ctx, ctx.state, options, formTokens);
     if (step === undefined) return;
     if (typeof ctx.query['ui_locales'] === 'string') keepLocale(step);
-    const isConsent = step.interaction.prompt === 'consent' && ctx.query['again'] === undefined;
-    await (isConsent ? showConsent(step) : showSignInStep(step));
+    if (step.interaction.prompt !== 'consent') return showSignInStep(step);
+    return ctx.query['again'] === undefined ? showConsent(step) : showSignInStep(asSomebodyElse(step));
   });
 
   router.post('/t/:slug/interaction/:uid', async (ctx) => {
@@ -46,11 +46,19 @@ export function mountInteractionPages(router: Router<PageState>, options: Intera
     const fields = await readFormBody(ctx.req, config.http.bodyLimitBytes);
     const step = await findStep(ctx, ctx.state, options, formTokens);
     if (step === undefined) return;
-    // Who is asked for consent may sign in as somebody else first: the forms tell themselves apart.
-    const isSignIn = ['email', 'password', 'code', 'backup_code'].some((name) => name in fields);
-    if (step.interaction.prompt === 'consent' && !isSignIn) await answerConsent(step, parseForm(consentForm, fields));
-    else await answerSignInStep(step, fields);
+    if (step.interaction.prompt !== 'consent') return answerSignInStep(step, fields);
+    const other = asSomebodyElse(step);
+    const isOther = formTokens.accepts(fields['csrf'], other.subject);
+    return isOther ? answerSignInStep(other, fields) : answerConsent(step, parseForm(consentForm, fields));
   });
+}
+
+/**
+ * Who is asked for consent may sign in as somebody else first. Those forms have tokens of their own: what is sent from the consent page
+ * is an answer to it and never a try at a password.
+ */
+function asSomebodyElse(step: Step): Step {
+  return { ...step, subject: `${step.subject}:somebody-else` };
 }
 
 async function answerConsent(step: Step, form: z.infer<typeof consentForm>): Promise<void> {

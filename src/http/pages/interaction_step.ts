@@ -55,7 +55,8 @@ export async function findStep(
   const uid = String(ctx['params']['uid']);
   const found = await state.engine.findInteraction(state.exchange, uid);
   if (found.outcome === 'expired') {
-    showExpired(ctx, state, found.application);
+    if (found.withoutCookies) showWithoutCookies(ctx, state, options);
+    else showExpired(ctx, state, found.application);
     return undefined;
   }
   const { interaction } = found;
@@ -84,6 +85,22 @@ export function placeOf({ ctx, state, interaction }: Step): SignInPlace {
     wantsMultiFactor: interaction.wantsMultiFactor,
     deviceToken: readDeviceToken(ctx),
   };
+}
+
+/** The page would come back without its step for ever, and nobody would know why. */
+function showWithoutCookies(
+  ctx: Context,
+  { engine, exchange }: PageState,
+  { signInServices }: InteractionPagesOptions,
+): void {
+  showPage(ctx, {
+    name: 'problem',
+    model: { kind: 'cookies', at: signInServices.clock() },
+    status: 400,
+    locale: localeOf(ctx, engine.tenant),
+    tenant: engine.tenant,
+    requestId: exchange.requestId,
+  });
 }
 
 export function showExpired(
