@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { jest } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
+import { addMember } from '#src/flows/manage_people.ts';
 import { describeWithChromium, launchChromium } from '#test/support/browser.ts';
 import { axeViolations, sidewaysScroll, signInAs, takeShots, visit } from '#test/support/browser_visit.ts';
 import { type RunningApplication, registerClient, startForeignSite } from '#test/support/relying_parties.ts';
@@ -190,6 +191,25 @@ describeWithChromium('the hosted pages in Chromium', () => {
         await page.goto(authorizationUrl(unknown, { ...asked, scope: `${asked.scope} readings:write` }));
         await page.locator('[value=allow]').waitFor();
         expect(await page.locator('.right').allInnerTexts()).toEqual([expect.stringContaining('May readings:write')]);
+        await page.locator('[value=allow]').click();
+        expect((await arrived(page)).get('code')).toBeTruthy();
+        expect(complaints).toEqual([]);
+      });
+    });
+
+    it('lets somebody else sign in for this request, and asks them (item 49)', async () => {
+      const eve = { email: 'eve@acme.test', password: 'correct horse of eve' };
+      await addMember(server.context, { tenantId: acme.id, ...eve, roles: [], verified: true });
+      await visit(browser, { origins, locale: 'en' }, async ({ page, complaints }) => {
+        await page.goto(authorizationUrl(foreign, { prompt: 'consent' }));
+        await signInAs(page, acme.person);
+        await page.getByRole('link', { name: 'Use another account' }).click();
+        await signInAs(page, { ...eve, password: 'wrong' });
+        await page.locator('.summary').waitFor();
+        await page.locator('#password').fill(eve.password);
+        await page.keyboard.press('Enter');
+        await page.locator('[value=allow]').waitFor();
+        expect(await page.locator('.account').textContent()).toContain(eve.email);
         await page.locator('[value=allow]').click();
         expect((await arrived(page)).get('code')).toBeTruthy();
         expect(complaints).toEqual([]);

@@ -11,7 +11,7 @@ import { readAccount } from '#src/storage/tables/people.ts';
 import { ProblemRaised, problems } from '../problems.ts';
 import type { ApprovalNotice } from './approval_models.ts';
 import { readFormBody } from './form_body.ts';
-import { goTo, type InteractionPagesOptions, type PageState } from './interaction_step.ts';
+import { goTo, type InteractionPagesOptions, type PageState, showWithoutCookies } from './interaction_step.ts';
 import { createFormTokens, isCrossSite, localeOf, rememberLocale, showPage } from './page_kit.ts';
 
 const longestToken = 100;
@@ -47,14 +47,7 @@ export function mountApprovalPages(router: Router<PageState>, options: Interacti
     const approvals = await engine.findApprovals(exchange);
     if (approvals !== undefined) return goTo(ctx, addressOf(ctx.state));
     // To send them to sign-in again would send them in circles.
-    showPage(ctx, {
-      name: 'problem',
-      model: { kind: 'cookies', at: signInServices.clock() },
-      status: 400,
-      locale: localeOf(ctx, engine.tenant),
-      tenant: engine.tenant,
-      requestId: exchange.requestId,
-    });
+    showWithoutCookies(ctx, ctx.state, options);
   });
 
   router.post(`/t/:slug${approvalsPath}/:id`, async (ctx) => {

@@ -87,8 +87,8 @@ export function placeOf({ ctx, state, interaction }: Step): SignInPlace {
   };
 }
 
-/** The page would come back without its step for ever, and nobody would know why. */
-function showWithoutCookies(
+/** Their browser takes no cookies: whatever it asked for would come back without its step for ever. */
+export function showWithoutCookies(
   ctx: Context,
   { engine, exchange }: PageState,
   { signInServices }: InteractionPagesOptions,
