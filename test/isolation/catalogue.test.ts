@@ -67,6 +67,16 @@ const mistakes: readonly (readonly [name: string, statements: string, fault: str
     'poort_definer may DELETE events',
   ],
   [
+    'an eraser that could delete who still belongs somewhere',
+    'alter policy definer_erases on users using (true)',
+    'users: the policy definer_erases opens more than it may',
+  ],
+  [
+    'an eraser that is not kept to who belongs nowhere',
+    'drop policy definer_spares_members on users',
+    'users: poort_definer could erase who still belongs to a tenant',
+  ],
+  [
     'a primary key without the tenant',
     `create table notes (${tenantColumn}, id uuid primary key);
      select isolate_by_tenant('notes')`,
@@ -182,6 +192,7 @@ describe('the catalogue of a migrated database', () => {
       'definer_counts on mails',
       'definer_counts on signing_keys',
       'definer_counts on tenants',
+      'definer_erases on users',
       'definer_looks_up on memberships',
       'definer_looks_up on totp_factors',
       'definer_looks_up on users',
@@ -191,6 +202,7 @@ describe('the catalogue of a migrated database', () => {
       'definer_sees_past on backchannel_logouts',
       'definer_sees_past on sign_in_attempts',
       'definer_sees_undelivered on backchannel_logouts',
+      'definer_spares_members on users',
       'definer_sweeps on pending_sign_ins',
       'definer_sweeps on remembered_devices',
       'definer_sweeps_expired on artifacts',

@@ -14,6 +14,7 @@ const people = 5_000;
 const tenant = (number: number): string => `00000000-0000-7000-8000-${String(number).padStart(12, '0')}`;
 const acme = tenant(1);
 const person = '00000000-0000-7000-9000-000000000007';
+const last = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 const hash = (name: string): string => `sha256('${name}')`;
 
 /** By name, so that a function without a case here is noticed. */
@@ -124,6 +125,10 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   effective_roles: [`select * from effective_roles('${acme}', '${person}')`],
   events_append: [
     `select events_append('${acme}', '[{"id":"${tenant(9)}","occurred_at":"2031-01-01","type":"a.b","outcome":"success"}]')`,
+  ],
+  events_of_person: [
+    `select * from events_of_person('${acme}', '${person}', null, now() - interval '90 days', '${last}', 20)`,
+    `select * from events_of_person('${acme}', '${person}', array['user.signed_in'], now() - interval '90 days', '${last}', 20)`,
   ],
   interaction_tombstone: [`select * from interaction_tombstone('${acme}', ${hash('1-7')})`],
   session_announce_end: [
@@ -240,8 +245,9 @@ const seed = `
   insert into remembered_devices (tenant_id, token_hash, id, user_id, created_at, last_used_at, expires_at)
     select tenant_id, sha256((t || '-' || n)::bytea), gen_random_uuid(), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid,
            now(), now(), now() + interval '1 hour' from everyone;
-  insert into events (tenant_id, id, occurred_at, type, outcome)
-    select tenant_id, gen_random_uuid(), now(), 'a.b', 'success' from everyone;
+  insert into events (tenant_id, id, occurred_at, type, outcome, target_type, target_id)
+    select tenant_id, gen_random_uuid(), now(), 'user.signed_in', 'success', 'user', '00000000-0000-7000-9000-' || lpad(n::text, 12, '0')
+      from everyone;
   drop table everyone;
   analyze`;
 

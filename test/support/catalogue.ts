@@ -17,6 +17,9 @@ export const personTables: Readonly<Record<string, string>> = {
   password_history: 'user_id',
 };
 
+/** What may be said of a person whom the definer erases: that they belong nowhere any more. */
+const belongsNowhere = '(NOT (EXISTS ( SELECT\n   FROM memberships m\n  WHERE (m.user_id = users.id))))';
+
 /** Tables whose rows end by themselves and are swept for all tenants at once. */
 // One a line, so that two who add one do not meet.
 const sweptTables = [
@@ -57,13 +60,19 @@ const checks: readonly string[] = [
            or p.using_text !~ ('m\\.user_id = ' || p.table_name || '\\.' || person.id_column || '\\)'))`,
 
   // Whoever else gets a policy may look and not touch; only the platform (at tenants) and the definer do. The sweeper's may delete,
-  // but only what has been over for a day.
+  // but only what has been over for a day; and who belongs to no tenant any more is erased.
   `select format('%s: the policy %s opens more than it may', p.table_name, p.name) as fault from policies p
     where not p.for_everyone
       and not (p.for_select and (p.role_names = '{poort_definer}'
                                  or p.role_names = '{poort_platform}' and p.table_name = 'tenants'))
       and not (p.for_delete and p.role_names = '{poort_definer}' and p.table_name = any ($swept)
-               and p.using_text ~ '^\\([a-z_]+ < \\(now\\(\\) - ''(1 day|00:05:00)''::interval\\)\\)$')`,
+               and p.using_text ~ '^\\([a-z_]+ < \\(now\\(\\) - ''(1 day|00:05:00)''::interval\\)\\)$')
+      and not (p.for_delete and p.role_names = '{poort_definer}' and p.table_name = 'users' and p.using_text = $nowhere)`,
+
+  // Policies that permit add up, and everybody's lets a tenant's own people through: only one that restricts keeps the definer to it.
+  `select 'users: poort_definer could erase who still belongs to a tenant' as fault
+    where not exists (select from pg_policy p where p.polrelid = 'users'::regclass and not p.polpermissive and p.polcmd = 'd'
+                         and p.polroles = array['poort_definer'::regrole::oid] and pg_get_expr(p.polqual, p.polrelid) = $nowhere)`,
 
   // Keys. One global identity is the documented exception: users has none of a tenant's.
   `select format('%s has no primary key', t.name) as fault from tables t
@@ -127,7 +136,8 @@ const checks: readonly string[] = [
                             and g.table_name <> all ($free)
       when 'poort_platform' then g.privilege = 'SELECT' and g.table_name in ('tenants', 'schema_migrations')
       when 'poort_definer' then g.table_name <> all ($free)
-                                and (g.privilege = 'SELECT' or g.privilege = 'DELETE' and g.table_name = any ($swept))
+                                and (g.privilege = 'SELECT'
+                                     or g.privilege = 'DELETE' and (g.table_name = any ($swept) or g.table_name = 'users'))
       else false end`,
 
   // Functions. Those of an extension are PostgreSQL's own.
@@ -192,6 +202,7 @@ export async function findIsolationFaults(superuser: SqlConnection): Promise<rea
       .replaceAll('$free', `'{${freeTables.join(',')}}'::name[]`)
       .replaceAll('$persons', `'{${Object.keys(personTables).join(',')}}'::name[]`)
       .replaceAll('$columns', `'{${Object.values(personTables).join(',')}}'::text[]`)
+      .replaceAll('$nowhere', `E'${belongsNowhere.replaceAll('\n', '\\n')}'`)
       .replaceAll('$swept', `'{${sweptTables.join(',')}}'::name[]`)
       .replace(/tenant_is_set\(([a-z_.]+)\)/g, (_call, column: string) => isolatedColumn(column));
     const { rows } = await superuser.query<{ fault: string }>(text);
