@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { unlockAccount } from '#src/flows/account_lock.ts';
 import { type ChangePasswordOutcome, changePassword } from '#src/flows/change_password.ts';
+import { deleteMember } from '#src/flows/leave_tenant.ts';
 import { type AddMemberOutcome, addMember, changeMembershipStatus, showMember } from '#src/flows/manage_people.ts';
 import { listMembers, type MemberRow } from '#src/storage/tables/people.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
@@ -30,6 +31,11 @@ interface CreateOptions extends TenantOptions, PasswordOptions {
 
 interface OneUserOptions extends TenantOptions {
   readonly email?: string;
+}
+
+interface DeleteOptions extends TenantOptions {
+  readonly email: string;
+  readonly confirm?: string;
 }
 
 export function addUserCommands(program: Command, runner: Runner): void {
@@ -105,6 +111,23 @@ export function addUserCommands(program: Command, runner: Runner): void {
   );
 
   addImportCommand(user, runner);
+  answering(
+    user
+      .command('delete')
+      .description('remove a person from a tenant at once, and from the installation when they belong to no other'),
+    ['user delete --tenant acme --email ada@example.org --confirm ada@example.org'],
+  )
+    .addOption(tenantOption())
+    .requiredOption('--email <address>', 'their e-mail address')
+    .option('--confirm <address>', 'the address again: this cannot be undone')
+    .action((options: DeleteOptions) =>
+      runner.run(options, async () => {
+        if (options.confirm !== options.email)
+          throw new WrongUsage('this cannot be undone: repeat the address with --confirm');
+        await runner.withHouse(options, (session) => remove(session, options));
+        return undefined;
+      }),
+    );
 }
 
 function oneUser(parent: Command, name: string): Command {
@@ -270,6 +293,14 @@ async function change(
   const json = { ...presentMember({ ...member, membership_status: status }), changed };
   const word = status === 'active' ? 'enabled' : 'disabled';
   return { json, text: `user ${member.email} is ${changed ? '' : 'already '}${word}` };
+}
+
+async function remove(session: Session, options: DeleteOptions): Promise<Answer> {
+  const { id: tenantId, slug } = await findTenant(session, options.tenant);
+  const member = await findPerson(session, { tenantId, person: options.email });
+  const { outcome } = await deleteMember(session.context, { tenantId, userId: member.id });
+  const json = { tenant: slug, id: member.id, email: member.email, deleted: outcome === 'deleted' };
+  return { json, text: `user ${member.email} is ${outcome === 'deleted' ? 'deleted' : 'gone already'}` };
 }
 
 function presentMember(member: MemberRow) {

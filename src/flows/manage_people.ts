@@ -93,6 +93,8 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
         // Taken by someone at this very moment: asking again finds them.
         if (!(await insertPerson(transaction, person))) refuse({ outcome: 'refused', reason: 'already_a_member' });
       }
+      // Was a member before, perhaps: a sign-in that had been judged before they left may have written its session after it.
+      if (known !== undefined) await endAccount(transaction, membership);
       const unknown = await assignRoles(transaction, { tenantId: input.tenantId, userId: id, roles: input.roles });
       if (unknown.length > 0) refuse({ outcome: 'refused', reason: 'unknown_role', detail: unknown.join(', ') });
       const event: NewEvent = {

@@ -3,10 +3,12 @@ import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
 import type { LogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
 import type { MailDelivery } from '#src/flows/deliver_mails.ts';
+import { deleteDueMembers } from '#src/flows/leave_tenant.ts';
 import { resealAll } from '#src/flows/reseal.ts';
 import { type KeyContext, keepAllKeys, signingKeyRules } from '#src/flows/rotate_keys.ts';
 import { sweep, sweepDeliveredLogouts, sweepExpiredSessions, sweepSettledMails } from '#src/flows/sweep.ts';
 import type { Clock } from '#src/foundation/clock.ts';
+import type { PasswordHasher } from '#src/foundation/password_hashing.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
 import type { Database } from '#src/storage/database.ts';
 import type { DatabaseUrls } from '#src/storage/database_roles.ts';
@@ -28,9 +30,10 @@ export interface Schedule {
 export interface ScheduleOptions {
   readonly database: Database;
   readonly logger: Logger;
-  readonly config: Pick<Config, 'keys' | 'lifetimes'>;
+  readonly config: Pick<Config, 'keys' | 'lifetimes' | 'mail'>;
   readonly clock: Clock;
   readonly sealer: Sealer;
+  readonly passwords: PasswordHasher;
   readonly urls: DatabaseUrls;
   readonly logoutDelivery: LogoutDelivery;
   readonly mailDelivery: MailDelivery;
@@ -38,9 +41,15 @@ export interface ScheduleOptions {
 
 /** Starts the jobs of one process. They may run in many: each decides in the database whether it is its turn. */
 export function startSchedule(options: ScheduleOptions): Schedule {
-  const { database, logger, config, clock, sealer, urls, logoutDelivery, mailDelivery } = options;
+  const { database, logger, config, clock, sealer, passwords, urls, logoutDelivery, mailDelivery } = options;
   const rules = signingKeyRules(config);
   const context: KeyContext = { database, clock, sealer, actor: { type: 'system', id: 'keys' }, origin: {} };
+  const leaving = {
+    ...context,
+    passwords,
+    mailBudgets: config.mail.budgets,
+    actor: { type: 'system', id: 'departures' },
+  } as const;
   const jobs: readonly Job[] = [
     {
       name: 'sweep',
@@ -60,6 +69,11 @@ export function startSchedule(options: ScheduleOptions): Schedule {
     },
     { name: 'mail', everySeconds: 1, run: async (signal) => ({ ...(await mailDelivery.deliverDue(signal)) }) },
     { name: 'keys', everySeconds: 60, run: async (signal) => ({ tenants: await keepAllKeys(context, rules, signal) }) },
+    {
+      name: 'departures',
+      everySeconds: 60,
+      run: async (signal) => ({ deleted_people: await deleteDueMembers(leaving, signal) }),
+    },
     // With one master key everything is sealed with it, or does not open at all.
     ...(sealer.keyIds.length === 1
       ? []
