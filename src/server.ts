@@ -295,6 +295,14 @@ export async function startServer(config: Config, options: StartServerOptions): 
         developmentMailbox,
         logger,
         signInServices,
+        accountServices: {
+          database,
+          clock,
+          sealer,
+          passwords: house.passwords,
+          breachedPasswords: house.breachedPasswords,
+          mailBudgets: config.mail.budgets,
+        },
         registrationServices: { database, clock, sealer, passwords: house.passwords, mailBudgets: config.mail.budgets },
       }),
     );

@@ -7,11 +7,13 @@ import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { type AnswerOptions, answerFault, createKoa } from './answer_problem.ts';
 import type { HttpExchange } from './gates/exchange.ts';
 import type { Health } from './health.ts';
+import type { AccountPagesOptions } from './pages/account_page_kit.ts';
+import { mountAccountPages } from './pages/account_pages.ts';
 import { mountApprovalPages } from './pages/approval_pages.ts';
 import { mountBrand } from './pages/brand.ts';
 import { mountDevelopmentMailbox } from './pages/development_mailbox_pages.ts';
 import { mountInteractionPages } from './pages/interaction_pages.ts';
-import type { InteractionPagesOptions, PageState } from './pages/interaction_step.ts';
+import type { PageState } from './pages/interaction_step.ts';
 import { createOwnPages, mountSignedIn } from './pages/own_pages.ts';
 import { assetsPath, localeOf, showPage } from './pages/page_kit.ts';
 import { assets } from './pages/render.ts';
@@ -19,7 +21,7 @@ import { problemSections } from './problem_pages.ts';
 import { ProblemRaised, problems } from './problems.ts';
 import { mountRegistration, type RegistrationOptions } from './registration.ts';
 
-export interface PagesOptions extends AnswerOptions, InteractionPagesOptions, RegistrationOptions {
+export interface PagesOptions extends AnswerOptions, AccountPagesOptions, RegistrationOptions {
   readonly health: Health;
   /** Where mail is shown instead of sent. */
   readonly developmentMailbox: DevelopmentMailbox | undefined;
@@ -80,6 +82,7 @@ export function createPagesApp(options: PagesOptions): Pages {
   mountApprovalPages(tenant, options);
   const ownPages = createOwnPages(options);
   mountSignedIn(tenant, ownPages, options);
+  mountAccountPages(tenant, ownPages, options);
   mountRegistration(tenant, options);
 
   const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);

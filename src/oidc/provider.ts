@@ -88,6 +88,12 @@ export const signedInPaths = {
   account: `${accountPath}/signed-in`,
 } as const;
 
+/** How the session is kept in a browser: by this tenant's pages and endpoints alone. */
+export function sessionCookie({ slug }: Pick<TenantRow, 'slug'>, { http }: Pick<Config, 'http'>) {
+  const secure = http.publicUrl.startsWith('https:');
+  return { path: `/t/${slug}`, httpOnly: true, sameSite: 'lax', secure, signed: true } as const;
+}
+
 const prefixedModels = [
   'AccessToken',
   'ClientCredentials',
@@ -160,7 +166,7 @@ export function createProvider(
     // One browser, several tenants on one host: the path keeps their sessions apart.
     cookies: {
       keys: createCookieKeys({ tenantId: tenant.id, config, sealer, clock: dependencies.clock }),
-      long: { path, httpOnly: true, sameSite: 'lax', secure, signed: true },
+      long: sessionCookie(tenant, config),
       short: { httpOnly: true, sameSite: 'lax', secure, signed: true },
     },
 

@@ -17,6 +17,7 @@ import { type PeopleSettings, peopleSettingsOf } from '#src/domain/people_settin
 import { type ProtocolFeatures, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
 import { readTenantSettings } from '#src/domain/tenant_settings.ts';
+import { LostRace } from '#src/storage/database.ts';
 import type { Origin } from '#src/storage/event_log.ts';
 import { findInteractionTombstone } from '#src/storage/tables/artifacts.ts';
 import { readDetailsTypes } from '#src/storage/tables/authorization_details_types.ts';
@@ -34,6 +35,7 @@ import {
   type EngineDependencies,
   endpointPaths,
   openKey,
+  sessionCookie,
   signedInPaths,
 } from './provider.ts';
 import { commitWhatHappens } from './provider_events.ts';
@@ -110,6 +112,11 @@ export interface TenantEngine {
   answerApproval(exchange: Exchange, answer: ApprovalAnswer): Promise<ApprovalAnswered>;
   /** Who is signed in in this browser, for our own pages; undefined when nobody is. Nothing is changed by looking. */
   findOwnSession(exchange: Exchange): Promise<OwnSession | undefined>;
+  /**
+   * The session of this browser goes on under another identifier, and whoever else has the one it had has nothing. Nothing happens
+   * when it is over, or another request was quicker.
+   */
+  renewOwnSession(exchange: Exchange): Promise<void>;
   /** Where somebody signs in to come back to our own pages. */
   signInAddress(wish: SignInWish): string;
 }
@@ -271,6 +278,25 @@ export async function buildTenantEngine(
           isMultiFactor: session.acr === AUTHENTICATION_CONTEXTS.multiFactor,
         };
       }),
+
+    renewOwnSession(exchange) {
+      const unit = unitFor(exchange);
+      return unit.run(async () => {
+        const context = provider.createContext(exchange.request, exchange.response);
+        const session = await provider.Session.get(context as unknown as KoaContextWithOIDC);
+        if (session.accountId === undefined) return;
+        session.resetIdentifier();
+        await session.persist();
+        try {
+          await unit.commit();
+        } catch (fault) {
+          if (fault instanceof LostRace) return;
+          throw fault;
+        }
+        const expires = new Date(session.exp * 1000);
+        context.cookies.set(provider.cookieName('session'), session.jti, { ...sessionCookie(tenant, config), expires });
+      });
+    },
 
     signInAddress({ returnTo, state, maximumAgeSeconds, multiFactor }) {
       const issuer = issuerOf(tenant, config.http.publicUrl);

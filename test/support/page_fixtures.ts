@@ -9,6 +9,7 @@ import type { PageName } from '#src/http/pages/page_models.ts';
 import type { PageShell } from '#src/http/pages/page_shell.ts';
 import { renderPage } from '#src/http/pages/render.ts';
 import type { Locale } from '#src/http/pages/translations.ts';
+import { accountFixtures } from './pages/account_fixtures.ts';
 import { approvalFixtures } from './pages/approval_fixtures.ts';
 import { consentFixtures } from './pages/consent_fixtures.ts';
 import { homeFixtures } from './pages/home_fixtures.ts';
@@ -20,6 +21,7 @@ import { signOutFixtures } from './pages/sign_out_fixtures.ts';
 
 // One line for each noun, in the order of the alphabet, as in src/http/pages/page_models.ts.
 export const pageFixtures: PageFixtures = {
+  ...accountFixtures,
   ...approvalFixtures,
   ...consentFixtures,
   ...homeFixtures,

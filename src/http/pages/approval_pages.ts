@@ -81,7 +81,7 @@ export function mountApprovalPages(router: Router<PageState>, options: Interacti
     const { tenant } = state.engine;
     const account = await readAccount(signInServices.database.tenant(tenant.id), approvals.accountId);
     if (account === undefined) return goTo(ctx, state.engine.signInAddress({ returnTo: 'approvals' }));
-    const locale = localeOf(ctx, tenant);
+    const locale = localeOf(ctx, tenant, { profile: account.locale ?? undefined });
     if (typeof ctx.query['ui_locales'] === 'string') rememberLocale(ctx, { locale, path: `/t/${tenant.slug}`, secure });
     const address = addressOf(state);
     const { pathname } = new URL(address);

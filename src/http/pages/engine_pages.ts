@@ -65,7 +65,7 @@ interface Common {
 function commonOf(ctx: KoaContextWithOIDC, tenant: TenantRow): Common {
   const uiLocales = ctx.oidc?.params?.['ui_locales'];
   return {
-    locale: localeOf(ctx as unknown as Context, tenant, typeof uiLocales === 'string' ? uiLocales : undefined),
+    locale: localeOf(ctx as unknown as Context, tenant, typeof uiLocales === 'string' ? { uiLocales } : {}),
     tenant,
     applicationName: ctx.oidc?.client?.clientName,
     requestId: String(ctx.res.getHeader('x-request-id') ?? ''),

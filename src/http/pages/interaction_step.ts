@@ -69,7 +69,7 @@ export async function findStep(
     interaction,
     subject: `${tenant.id}:interaction:${uid}`,
     action: `${options.config.http.publicUrl}/t/${tenant.slug}/interaction/${uid}`,
-    locale: localeOf(ctx, tenant, interaction.uiLocales),
+    locale: localeOf(ctx, tenant, { uiLocales: interaction.uiLocales }),
   };
 }
 

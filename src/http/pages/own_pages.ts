@@ -105,7 +105,7 @@ export function createOwnPages(options: InteractionPagesOptions): OwnPagesKit {
       if (isOld) return ask({ maximumAgeSeconds: 0, multiFactor });
       if (freshSeconds !== undefined && multiFactor && !session.isMultiFactor) return ask({ multiFactor });
 
-      const locale = localeOf(ctx, engine.tenant);
+      const locale = localeOf(ctx, engine.tenant, { profile: person.locale ?? undefined });
       if (typeof ctx.query['ui_locales'] === 'string')
         rememberLocale(ctx, { locale, path: `/t/${engine.tenant.slug}`, secure });
       return { ctx, state, session, person, path, locale };

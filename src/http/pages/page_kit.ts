@@ -58,11 +58,16 @@ export function showPage<N extends PageName>(
   );
 }
 
-/** What the address asks, then what was chosen before, then what the browser prefers, then the tenant's. */
-export function localeOf(ctx: Context, tenant: Pick<TenantRow, 'locale'>, uiLocales?: string): Locale {
+/** What the address asks, then what was chosen before, then the person's, then what the browser prefers, then the tenant's. */
+export function localeOf(
+  ctx: Context,
+  tenant: Pick<TenantRow, 'locale'>,
+  { uiLocales, profile }: { readonly uiLocales?: string | undefined; readonly profile?: string | undefined } = {},
+): Locale {
   const asked = typeof ctx.query['ui_locales'] === 'string' ? ctx.query['ui_locales'] : undefined;
   return chooseLocale({
     uiLocales: asked ?? ctx.cookies.get(localeCookie) ?? uiLocales,
+    profile,
     acceptLanguage: ctx.get('accept-language'),
     tenantDefault: tenant.locale,
   });
