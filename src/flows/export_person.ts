@@ -11,6 +11,7 @@ import { listPersonalEvents, type PersonalEventRow } from '#src/storage/tables/p
 import { type ProfileRow, readProfile } from '#src/storage/tables/profiles.ts';
 import { listRememberedDevices, type RememberedDeviceRow } from '#src/storage/tables/remembered_devices.ts';
 import type { FlowContext } from './flow_context.ts';
+import { type ConsentSummary, listPersonConsents } from './manage_consents.ts';
 import { listPersonSessions, type SessionSummary } from './manage_sessions.ts';
 
 /** A history of years is not one file: the latest events are, and the rest is asked of the tenant. */
@@ -26,6 +27,7 @@ export async function exportPerson(
   const tenant = context.database.tenant(tenantId);
   const now = context.clock();
   const sessions = await listPersonSessions(context, { tenantId, userId });
+  const consents = await listPersonConsents(context, { tenantId, userId });
   const events = await listPersonalEvents(tenant, { userId, since: new Date(0), limit: mostEvents });
   return tenant.transaction(async (transaction) => {
     const profile = await readProfile(transaction, { tenantId, userId });
@@ -42,6 +44,7 @@ export async function exportPerson(
       membership: membershipOf(profile),
       second_factors: factors.map(factorOf),
       sessions: sessions.map(sessionOf),
+      applications: consents.map(consentOf),
       remembered_devices: devices.map(deviceOf),
       events: events.map(eventOf),
       events_complete: events.length < mostEvents,
@@ -98,6 +101,16 @@ function sessionOf(session: SessionSummary) {
     browser: session.userAgent,
     authentication_methods: session.factors,
     applications: session.applications.map(({ client_id, name }) => ({ client_id, name })),
+  };
+}
+
+function consentOf(consent: ConsentSummary) {
+  return {
+    client_id: consent.clientId,
+    name: consent.name,
+    rights: consent.rights.map(({ name, description }) => ({ name, description })),
+    granted_at: consent.grantedAt,
+    updated_at: consent.updatedAt,
   };
 }
 

@@ -1,6 +1,7 @@
-/** Where somebody sees in which browsers they are signed in, and signs out there. */
+/** Where somebody sees in which browsers they are signed in and what applications may do, and ends it there. */
 import type Router from '@koa/router';
 import { z } from 'zod';
+import { listPersonConsents, revokeConsent } from '#src/flows/manage_consents.ts';
 import { listPersonSessions, revokePersonSessions, revokeSession } from '#src/flows/manage_sessions.ts';
 import { accountPath } from '#src/oidc/provider.ts';
 import {
@@ -20,6 +21,9 @@ const sessionsForm = z.union([
   z.strictObject({ ...ownForm, session: field }),
   z.strictObject({ ...ownForm, others: z.literal('yes') }),
 ]);
+
+const applicationsPath = `${accountPath}/applications` as const;
+const applicationsForm = z.strictObject({ ...ownForm, client_id: field });
 
 export function mountOwnAccessPages(router: Router<PageState>, kit: OwnPagesKit, options: AccountPagesOptions): void {
   const { accountServices: services } = options;
@@ -56,5 +60,27 @@ export function mountOwnAccessPages(router: Router<PageState>, kit: OwnPagesKit,
     }
     const { outcome } = await revokeSession(asOwner(services, visit), { ...owner, sessionId: form.session });
     goTo(ctx, `${address}?done=${outcome === 'revoked' ? 'ended' : 'gone'}`);
+  });
+
+  router.get(`/t/:slug${applicationsPath}`, async (ctx) => {
+    const visit = await kit.requireOwnSession(ctx, ctx.state, { path: applicationsPath });
+    if (visit === undefined) return;
+    showOwnPage(visit, {
+      name: 'account_applications',
+      model: {
+        ...formOf(kit, visit),
+        applications: await listPersonConsents(asOwner(services, visit), ownerOf(visit)),
+        notice: noticeOf(visit, ['revoked', 'gone']),
+      },
+    });
+  });
+
+  router.post(`/t/:slug${applicationsPath}`, async (ctx) => {
+    const sent = await kit.readOwnForm(ctx, ctx.state, { path: applicationsPath });
+    if (sent === undefined) return;
+    const { visit } = sent;
+    const { client_id: clientId } = parseForm(applicationsForm, sent.fields);
+    const { outcome } = await revokeConsent(asOwner(services, visit), { ...ownerOf(visit), clientId });
+    goTo(ctx, `${kit.addressOf(ctx.state, applicationsPath)}?done=${outcome === 'revoked' ? 'revoked' : 'gone'}`);
   });
 }
