@@ -125,6 +125,8 @@ export interface TenantEngine {
 export interface OwnSession {
   readonly accountId: string;
   readonly uid: string;
+  /** Another one whenever the session gets another identifier. Opens nothing. */
+  readonly key: string;
   /** When the person last signed in. */
   readonly authenticatedAt: Date;
   readonly amr: readonly string[];
@@ -273,6 +275,7 @@ export async function buildTenantEngine(
         return {
           accountId: session.accountId,
           uid: session.uid,
+          key: hashOf(session.jti),
           authenticatedAt: new Date(session.loginTs * 1000),
           amr: session.amr ?? [],
           isMultiFactor: session.acr === AUTHENTICATION_CONTEXTS.multiFactor,

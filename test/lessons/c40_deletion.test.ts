@@ -3,7 +3,6 @@
  * opens nothing afterwards, and nothing of them is left in any table. The tables are read from the catalogue: a new
  * one that forgets to let go of people fails this test.
  */
-import type { UserId } from '#src/domain/user.ts';
 import { deleteDueMembers, deleteMember, requestDeletion, withdrawDeletion } from '#src/flows/leave_tenant.ts';
 import { addMember } from '#src/flows/manage_people.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
@@ -19,7 +18,7 @@ import {
   refresh,
   type UserAgent,
 } from '#test/support/user_agent.ts';
-import { createTestTenant, type TestTenant } from '#test/support/world.ts';
+import { createTestTenant, type NewPerson, newPerson, type TestTenant } from '#test/support/world.ts';
 
 let first: TestServer;
 let second: TestServer;
@@ -45,32 +44,14 @@ const undo = { undoDays: 14, undoLink: 'https://id.example/t/acme/account/delete
 /** What somebody holds who came in before. */
 interface Holdings {
   readonly tenant: TestTenant;
-  readonly person: { readonly id: UserId; readonly email: string; readonly password: string };
+  readonly person: NewPerson;
   readonly agent: UserAgent;
   readonly accessToken: string;
   readonly refreshToken: string;
   readonly code: Awaited<ReturnType<typeof authorize>>;
 }
 
-let people = 0;
-
-async function newPerson(...tenants: readonly TestTenant[]): Promise<Holdings['person']> {
-  people += 1;
-  const email = `leaver-${people}@people.test`;
-  const password = `correct horse ${email}`;
-  for (const tenant of tenants)
-    await addMember(context(), { tenantId: tenant.id, email, password, roles: ['user'], verified: true });
-  const rows = await queryAsSuperuser<{ id: UserId }>(
-    first.database,
-    'select id from users where email_canonical = $1',
-    [email],
-  );
-  const [found] = rows;
-  if (found === undefined) throw new Error('nobody was added');
-  return { id: found.id, email, password };
-}
-
-async function comeIn(tenant: TestTenant, person: Holdings['person']): Promise<Holdings> {
+async function comeIn(tenant: TestTenant, person: NewPerson): Promise<Holdings> {
   const agent = createUserAgent(first.origin);
   const asked = { tenant, client: tenant.clients.web, person };
   const { json } = await exchangeCode(tenant, tenant.clients.web, await authorize(agent, asked));
@@ -129,7 +110,7 @@ async function tablesThatName(id: string): Promise<readonly string[]> {
 
 describe('somebody who is deleted', () => {
   it('is in no table any more, and nothing they held opens anything', async () => {
-    const person = await newPerson(acme);
+    const person = await newPerson(first, acme);
     const before = await comeIn(acme, person);
     const others = await comeIn(acme, acme.person);
     await giveTotp(first, acme, person.id);
@@ -161,7 +142,7 @@ describe('somebody who is deleted', () => {
   });
 
   it('stays who they are at another tenant, and is gone when they leave that too', async () => {
-    const person = await newPerson(acme, globex);
+    const person = await newPerson(first, acme, globex);
     const atAcme = await comeIn(acme, person);
     const atGlobex = await comeIn(globex, person);
     await deleteMember(context(), { tenantId: acme.id, userId: person.id });
@@ -175,7 +156,7 @@ describe('somebody who is deleted', () => {
 
   it('is gone also when both tenants are left at the same moment', async () => {
     for (let round = 0; round < 5; round += 1) {
-      const person = await newPerson(acme, globex);
+      const person = await newPerson(first, acme, globex);
       await Promise.all(
         [acme, globex].map((tenant) => deleteMember(context(), { tenantId: tenant.id, userId: person.id })),
       );
@@ -184,7 +165,7 @@ describe('somebody who is deleted', () => {
   });
 
   it('may join again and is a stranger with the same address', async () => {
-    const person = await newPerson(acme);
+    const person = await newPerson(first, acme);
     const before = await comeIn(acme, person);
     await deleteMember(context(), { tenantId: acme.id, userId: person.id });
     const again = await addMember(context(), { ...person, tenantId: acme.id, roles: [], verified: true });
@@ -196,7 +177,7 @@ describe('somebody who is deleted', () => {
 
 describe('somebody who asks to be deleted', () => {
   it('is signed out at once, can sign in again, and is deleted when the days are over', async () => {
-    const person = await newPerson(acme);
+    const person = await newPerson(first, acme);
     const leaver = { tenantId: acme.id, userId: person.id };
     const before = await comeIn(acme, person);
     const requested = await requestDeletion(context(), { ...leaver, ...undo });
@@ -211,7 +192,7 @@ describe('somebody who asks to be deleted', () => {
   });
 
   it('is told once, however often and however parallel they ask, and the first date holds', async () => {
-    const person = await newPerson(acme);
+    const person = await newPerson(first, acme);
     const leaver = { tenantId: acme.id, userId: person.id };
     const answers = await Promise.all(
       [1, 2, 3, 4].map((days) => requestDeletion(context(), { ...leaver, ...undo, undoDays: days })),
@@ -230,7 +211,7 @@ describe('somebody who asks to be deleted', () => {
   });
 
   it('can think better of it, once, and stays', async () => {
-    const person = await newPerson(acme);
+    const person = await newPerson(first, acme);
     const leaver = { tenantId: acme.id, userId: person.id };
     await requestDeletion(context(), { ...leaver, ...undo });
     const outcomes = await Promise.all([1, 2].map(() => withdrawDeletion(context(), leaver)));
@@ -243,7 +224,7 @@ describe('somebody who asks to be deleted', () => {
   it('is deleted by one of several workers, while the undo comes before or after and never in between', async () => {
     const later = { ...context(), clock: () => new Date(Date.now() + 15 * dayMilliseconds) };
     for (let round = 0; round < 5; round += 1) {
-      const person = await newPerson(acme);
+      const person = await newPerson(first, acme);
       const leaver = { tenantId: acme.id, userId: person.id };
       await requestDeletion(context(), { ...leaver, ...undo });
       const [one, other, undone] = await Promise.all([
@@ -257,14 +238,14 @@ describe('somebody who asks to be deleted', () => {
   });
 
   it('is deleted at once where nobody is given time', async () => {
-    const person = await newPerson(acme);
+    const person = await newPerson(first, acme);
     const asked = { tenantId: acme.id, userId: person.id, ...undo, undoDays: 0 };
     expect(await requestDeletion(context(), asked)).toEqual({ outcome: 'deleted' });
     expect(await tablesThatName(person.id)).toEqual([]);
   });
 
   it('asks at their own tenant: another tenant has nobody of that name to delete', async () => {
-    const person = await newPerson(acme);
+    const person = await newPerson(first, acme);
     const foreign = { tenantId: globex.id, userId: person.id };
     expect(await requestDeletion(context(), { ...foreign, ...undo })).toEqual({ outcome: 'unknown' });
     expect(await deleteMember(context(), foreign)).toEqual({ outcome: 'unknown' });

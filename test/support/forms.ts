@@ -3,8 +3,16 @@ import { openInteraction } from './attack_surface.ts';
 import { registerHelpDesk } from './help_desk.ts';
 import { newPersonWithTotp, totpCode } from './second_factor.ts';
 import type { TestServer } from './test_server.ts';
-import { callEndpoint, createUserAgent, type Page, type PageForm, readForm, type UserAgent } from './user_agent.ts';
-import type { TestClient, TestTenant } from './world.ts';
+import {
+  authorize,
+  callEndpoint,
+  createUserAgent,
+  type Page,
+  type PageForm,
+  readForm,
+  type UserAgent,
+} from './user_agent.ts';
+import { type NewPerson, newPerson, type TestClient, type TestTenant } from './world.ts';
 
 export interface OpenedForm extends PageForm {
   readonly agent: UserAgent;
@@ -19,6 +27,10 @@ export interface FormKind {
   readonly view: string;
   /** The hidden field that proves it to be ours. */
   readonly tokenName: 'csrf' | 'xsrf';
+  /** How it is answered when it is believed; 303 unless told otherwise. */
+  readonly answer?: number;
+  /** Sent twice it is wished twice: it says how things are to be, and comes to the same. */
+  readonly mayRepeat?: true;
   /** What the person decides, beside the hidden fields. */
   fields(tenant: TestTenant, form: OpenedForm): Readonly<Record<string, string>>;
   /** In a browser of its own unless one is given. */
@@ -44,10 +56,97 @@ async function askAtAnotherDevice(server: TestServer, tenant: TestTenant): Promi
   if (status !== 200) throw new Error(`the request was refused: ${status}`);
 }
 
+/** Who opened one of their own pages in a browser. */
+const owners = new WeakMap<UserAgent, NewPerson>();
+
+/** One of the pages of somebody who is new here, so that what one form does is not met by the next. */
+async function openOwnPage(
+  server: TestServer,
+  tenant: TestTenant,
+  { path, agent, prepare }: OwnPageToOpen,
+): Promise<OpenedForm> {
+  const person = await newPerson(server, tenant);
+  owners.set(agent, person);
+  await prepare?.(person);
+  agent.forgetCookies();
+  const signIn = await agent.follow(`${tenant.issuer}/account${path}`);
+  return opened(agent, await agent.submit(signIn, { email: person.email, password: person.password }), 'csrf');
+}
+
+interface OwnPageToOpen {
+  readonly path: string;
+  readonly agent: UserAgent;
+  /** What must be there for the page to have its form. */
+  readonly prepare?: (person: NewPerson) => Promise<unknown>;
+}
+
+function signInElsewhere(server: TestServer, tenant: TestTenant, client: TestClient) {
+  return (person: NewPerson) => authorize(createUserAgent(server.origin), { tenant, client, person });
+}
+
 /** Of the app whose code is asked for in a browser. */
 const secrets = new WeakMap<UserAgent, string>();
 
 export const forms: readonly FormKind[] = [
+  {
+    view: 'account_profile',
+    tokenName: 'csrf',
+    mayRepeat: true,
+    fields: () => ({ given_name: 'Augusta', family_name: 'King', locale: 'en' }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, { path: '/profile', agent }),
+  },
+  {
+    view: 'account_password',
+    tokenName: 'csrf',
+    fields: (_tenant, { agent }) => ({
+      password: owners.get(agent)?.password ?? '',
+      new_password: 'seven violet otters at noon',
+    }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, { path: '/password', agent }),
+  },
+  {
+    view: 'account_sessions',
+    tokenName: 'csrf',
+    mayRepeat: true,
+    fields: () => ({}),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, {
+        path: '/sessions',
+        agent,
+        prepare: signInElsewhere(server, tenant, tenant.clients.web),
+      }),
+  },
+  {
+    view: 'account_applications',
+    tokenName: 'csrf',
+    mayRepeat: true,
+    fields: () => ({}),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, {
+        path: '/applications',
+        agent,
+        prepare: signInElsewhere(server, tenant, tenant.clients.third),
+      }),
+  },
+  {
+    view: 'account_export',
+    tokenName: 'csrf',
+    answer: 200,
+    mayRepeat: true,
+    fields: () => ({}),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, { path: '/export', agent }),
+  },
+  {
+    view: 'account_delete',
+    tokenName: 'csrf',
+    answer: 200,
+    fields: () => ({ decision: 'delete', confirm: 'yes' }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, { path: '/delete', agent }),
+  },
   {
     view: 'sign_in',
     tokenName: 'csrf',

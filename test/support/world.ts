@@ -99,3 +99,26 @@ export async function createTestTenant(
     },
   };
 }
+
+export interface NewPerson {
+  readonly id: UserId;
+  readonly email: string;
+  readonly password: string;
+}
+
+let lastPerson = 0;
+
+/** A member of their own, whose address is proven; of each of these tenants. */
+export async function newPerson({ context }: TestServer, ...tenants: readonly TestTenant[]): Promise<NewPerson> {
+  lastPerson += 1;
+  const email = `person-${lastPerson}@people.test`;
+  const password = `correct horse ${email}`;
+  let id: UserId | undefined;
+  for (const { id: tenantId } of tenants) {
+    const added = await addMember(context, { tenantId, email, password, roles: [], verified: true });
+    if (added.outcome === 'refused') throw new Error(added.reason);
+    id = added.userId;
+  }
+  if (id === undefined) throw new Error('a person belongs to a tenant');
+  return { id, email, password };
+}

@@ -23,7 +23,7 @@ const sessionsForm = z.union([
 ]);
 
 const applicationsPath = `${accountPath}/applications` as const;
-const applicationsForm = z.strictObject({ ...ownForm, client_id: field });
+const applicationsForm = z.strictObject({ ...ownForm, application: field });
 
 export function mountOwnAccessPages(router: Router<PageState>, kit: OwnPagesKit, options: AccountPagesOptions): void {
   const { accountServices: services } = options;
@@ -79,7 +79,7 @@ export function mountOwnAccessPages(router: Router<PageState>, kit: OwnPagesKit,
     const sent = await kit.readOwnForm(ctx, ctx.state, { path: applicationsPath });
     if (sent === undefined) return;
     const { visit } = sent;
-    const { client_id: clientId } = parseForm(applicationsForm, sent.fields);
+    const { application: clientId } = parseForm(applicationsForm, sent.fields);
     const { outcome } = await revokeConsent(asOwner(services, visit), { ...ownerOf(visit), clientId });
     goTo(ctx, `${kit.addressOf(ctx.state, applicationsPath)}?done=${outcome === 'revoked' ? 'revoked' : 'gone'}`);
   });
