@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import type Koa from 'koa';
 import type { DevelopmentMailbox } from '#src/flows/deliver_mails.ts';
+import { accountPath } from '#src/oidc/provider.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { type AnswerOptions, answerFault, createKoa } from './answer_problem.ts';
 import type { HttpExchange } from './gates/exchange.ts';
@@ -75,7 +76,8 @@ export function createPagesApp(options: PagesOptions): Pages {
   tenant.get('/t/:slug', (ctx) => {
     const { engine, exchange } = ctx.state;
     const common = { status: 200, locale: localeOf(ctx, engine.tenant), requestId: exchange.requestId };
-    showPage(ctx, { name: 'home', model: {}, tenant: engine.tenant, ...common });
+    const model = { accountAddress: `/t/${engine.tenant.slug}${accountPath}` };
+    showPage(ctx, { name: 'home', model, tenant: engine.tenant, ...common });
   });
   mountBrand(tenant, { database: options.signInServices.database });
   mountInteractionPages(tenant, options);

@@ -28,6 +28,8 @@ export interface SignInModel {
   readonly email?: string | undefined;
   /** OpenID Connect Core §3.1.2.1 `login_hint`. */
   readonly loginHint?: string | undefined;
+  /** Somebody is signed in here and is asked again all the same: they are told why. */
+  readonly isAgain?: boolean | undefined;
   readonly error?: SignInError | undefined;
   /** With `throttled`: whole minutes until the next try, rounded up. */
   readonly retryAfterMinutes?: number | undefined;
@@ -49,6 +51,7 @@ function presentSignIn(model: SignInModel, { shell, t }: PageContext): PageView 
       shell.applicationName === undefined
         ? t('sign_in.to_tenant', { tenant: tenantOf(shell) })
         : t('sign_in.to_application', { application: displayName(shell.applicationName) }),
+    again: model.isAgain === true ? t('sign_in.again') : undefined,
     action: model.action,
     csrf: model.csrf,
     errors,

@@ -180,7 +180,9 @@ function showSignIn(
   const retryAfterMinutes = error === 'throttled' ? minutesOf(retryAfterSeconds) : undefined;
   const { action, interaction } = step;
   const csrf = step.formTokens.issue(step.subject);
-  const model = { action, csrf, email, loginHint: interaction.loginHint, error, retryAfterMinutes };
+  const { loginHint } = interaction;
+  const isAgain = interaction.accountId !== undefined && step.ctx.query['again'] === undefined;
+  const model = { action, csrf, email, loginHint, isAgain, error, retryAfterMinutes };
   showPage(step.ctx, { name: 'sign_in', model, languageSwitch: { kind: 'form' }, ...commonOf(step, status) });
 }
 

@@ -1,6 +1,6 @@
 /**
  * Memberships that have an end: until when somebody who wants to leave can think better of it, and the end itself. That a person who
- * belongs to no tenant any more goes with their last membership is a trigger's to see to (migrations/0020).
+ * belongs to no tenant any more goes with their last membership is a trigger's to see to (migrations/0021).
  */
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { UserId } from '#src/domain/user.ts';
