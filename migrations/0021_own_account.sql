@@ -1,5 +1,5 @@
 -- Why: people see what happened to their account and leave when they wish. Events are found by whom they are about; a membership
--- can have an end that is waited for; and of somebody who belongs to no tenant any more nothing is kept (docs/decisions/0030).
+-- can have an end that is waited for; and of somebody who belongs to no tenant any more nothing is kept (docs/decisions/0031).
 
 -- Whose history an event is part of. Not a token that was issued: there are many of these, nobody reads them as history, and it
 -- would cost every one of them an index entry. Generated, so that whatever writes an event cannot forget it.
