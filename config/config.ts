@@ -9,6 +9,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { MailBudgets } from '#src/domain/mail.ts';
 import { PEOPLE_SETTINGS, type PeopleSettingName, type PeopleSettings } from '#src/domain/people_settings.ts';
+import type { ProofLifetimes } from '#src/domain/proof.ts';
 import { PROTOCOL_FEATURES, type ProtocolFeature, type ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import {
   OTHER_ATTEMPT_KINDS,
@@ -121,6 +122,8 @@ export interface Config {
   readonly people: PeopleSettings;
   /** Absolute. A list of breached passwords beside the shipped one. */
   readonly breachedListFile: string | undefined;
+  /** How long what is mailed proves anything. */
+  readonly proofs: ProofLifetimes;
   readonly signIn: SignInThrottleSettings;
   readonly backchannelLogout: {
     readonly maximumAttempts: number;
@@ -364,6 +367,10 @@ function build(
     // Each value was parsed by the schema of its own name.
     people: Object.fromEntries(PEOPLE_SETTINGS.map((name) => [name, values[name]])) as PeopleSettings,
     breachedListFile: files.breachedList,
+    proofs: {
+      verificationSeconds: values['proofs.verification_seconds'],
+      resetSeconds: values['proofs.reset_seconds'],
+    },
     signIn: {
       windowSeconds: values['sign_in.window_seconds'],
       maximumPerIdentifierAndAddress: values['sign_in.maximum_per_identifier_and_address'],
@@ -604,6 +611,8 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'protocol.token_exchange': onOff(protocol.token_exchange),
     ...shownPeople(config.people),
     'password.breached_list_file': config.breachedListFile,
+    'proofs.verification_seconds': String(config.proofs.verificationSeconds),
+    'proofs.reset_seconds': String(config.proofs.resetSeconds),
     'sign_in.window_seconds': String(signIn.windowSeconds),
     'sign_in.maximum_per_identifier_and_address': String(signIn.maximumPerIdentifierAndAddress),
     'sign_in.maximum_per_identifier': String(signIn.maximumPerIdentifier),

@@ -295,6 +295,8 @@ export const settingDefinitions = {
     expected: 'a file of SHA-1 values in order, as the downloader of Have I Been Pwned writes it',
     optional: true,
   },
+  'proofs.verification_seconds': seconds(300, 7 * dayInSeconds),
+  'proofs.reset_seconds': seconds(60, dayInSeconds),
 
   'sign_in.window_seconds': seconds(1, dayInSeconds),
   'sign_in.maximum_per_identifier_and_address': count(1, 1_000_000),

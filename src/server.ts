@@ -283,7 +283,9 @@ export async function startServer(config: Config, options: StartServerOptions): 
     const developmentMailbox = showsMail(config)
       ? createDevelopmentMailbox({ database, sealer, delivery: deliveryOfMails(house) })
       : undefined;
-    const signInServices = { database, passwords: house.passwords, clock, sealer, settings: config.signIn };
+    const { passwords, breachedPasswords } = house;
+    const limits = { mailBudgets: config.mail.budgets, proofs: config.proofs, settings: config.signIn };
+    const signInServices = { database, passwords, clock, sealer, publicUrl: config.http.publicUrl, ...limits };
     server.on(
       'request',
       createApp({
@@ -303,6 +305,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
           breachedPasswords: house.breachedPasswords,
           mailBudgets: config.mail.budgets,
         },
+        visitorServices: { ...signInServices, breachedPasswords },
         registrationServices: { database, clock, sealer, passwords: house.passwords, mailBudgets: config.mail.budgets },
       }),
     );

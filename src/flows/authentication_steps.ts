@@ -22,8 +22,9 @@ import { touchLastSignIn } from '#src/storage/tables/people.ts';
 import { insertRememberedDevice, touchRememberedDevice } from '#src/storage/tables/remembered_devices.ts';
 import type { TellOfLock } from './account_lock.ts';
 import { Refusal } from './flow_context.ts';
+import type { VerificationServices } from './request_verification.ts';
 
-export interface SignInServices {
+export interface SignInServices extends VerificationServices {
   readonly database: Database;
   readonly passwords: PasswordHasher;
   readonly clock: Clock;

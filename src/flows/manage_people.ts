@@ -10,16 +10,19 @@ import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import {
   assignRoles,
+  findAddressOfInstallation,
   findMember,
-  findPersonOfInstallation,
   insertMembership,
   insertPerson,
+  listTenantsOfPerson,
   type MemberRow,
   readSignInCandidate,
   updateMembershipStatus,
 } from '#src/storage/tables/people.ts';
 import { endAccount } from '#src/storage/tables/sessions.ts';
 import { type FlowContext, Refusal } from './flow_context.ts';
+import { claimUnproven } from './prove_address.ts';
+import { queueVerification, type VerificationServices } from './request_verification.ts';
 
 export interface NewMember {
   readonly tenantId: TenantId;
@@ -27,12 +30,15 @@ export interface NewMember {
   readonly password?: string | undefined;
   readonly roles: readonly string[];
   readonly verified: boolean;
+  /** Given: whose address is not verified is asked by mail to prove it. */
+  readonly verification?: Pick<VerificationServices, 'proofs' | 'publicUrl'> | undefined;
   readonly givenName?: string | undefined;
   readonly familyName?: string | undefined;
 }
 
 export type AddMemberOutcome =
-  | { readonly outcome: 'created'; readonly userId: UserId; readonly email: string }
+  /** `isAsked`: a mail asks them to prove the address. */
+  | { readonly outcome: 'created'; readonly userId: UserId; readonly email: string; readonly isAsked: boolean }
   /** The person is known in another tenant: they are a member now, and keep the password and names that are theirs. */
   | {
       readonly outcome: 'joined';
@@ -66,11 +72,15 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
   }
 
   const now = context.clock();
-  const known = await findPersonOfInstallation(context.database, email.canonical);
-  const id = known ?? userId(uuidv7(now));
+  const holder = await findAddressOfInstallation(context.database, email.canonical);
+  // Who made an account with an address that nobody proved may be anybody: it is made anew for whoever is meant.
+  const known = holder?.proven === true ? holder.id : undefined;
+  const id = holder?.id ?? userId(uuidv7(now));
+  const tenantIds = holder === undefined ? [] : await listTenantsOfPerson(context.database, id);
   const passwordHash =
     known === undefined && input.password !== undefined ? await context.passwords.hash(input.password) : undefined;
   const tenant = context.database.tenant(input.tenantId);
+  let isAsked = false;
   try {
     await tenant.transaction(async (transaction) => {
       const refuse = (outcome: AddMemberOutcome): never => {
@@ -79,19 +89,31 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
       const membership = { tenantId: input.tenantId, userId: id, now };
       if (!(await insertMembership(transaction, membership)))
         refuse({ outcome: 'refused', reason: 'already_a_member' });
-      if (known === undefined) {
+      const names = { givenName: parsePersonName(input.givenName), familyName: parsePersonName(input.familyName) };
+      if (holder === undefined) {
+        const { address, canonical } = email;
+        const verified = input.verified;
         const person = {
           id,
-          email: email.address,
-          emailCanonical: email.canonical,
-          emailVerified: input.verified,
+          email: address,
+          emailCanonical: canonical,
+          emailVerified: verified,
           passwordHash,
-          givenName: parsePersonName(input.givenName),
-          familyName: parsePersonName(input.familyName),
+          ...names,
           now,
         };
         // Taken by someone at this very moment: asking again finds them.
         if (!(await insertPerson(transaction, person))) refuse({ outcome: 'refused', reason: 'already_a_member' });
+      } else if (known === undefined) {
+        const claim = { address: email.canonical, passwordHash, verified: input.verified, ...names };
+        const everywhere = [...new Set([...tenantIds, input.tenantId])];
+        await claimUnproven(context, {
+          tenantId: input.tenantId,
+          userId: id,
+          transaction,
+          tenantIds: everywhere,
+          claim,
+        });
       }
       // Was a member before, perhaps: a sign-in that had been judged before they left may have written its session after it.
       if (known !== undefined) await endAccount(transaction, membership);
@@ -105,8 +127,12 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
         data: { roles: input.roles },
       };
       await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+      if (known !== undefined || input.verified || input.verification === undefined) return;
+      const person = { id, email: email.address, locale: null };
+      const asked = { tenantId: input.tenantId, person, origin: context.origin };
+      isAsked = await queueVerification({ ...context, ...input.verification }, transaction, asked);
     });
-    if (known === undefined) return { outcome: 'created', userId: id, email: email.address };
+    if (known === undefined) return { outcome: 'created', userId: id, email: email.address, isAsked };
     const passwordMatches = await matchesPassword(context, { ...input, emailCanonical: email.canonical });
     return { outcome: 'joined', userId: id, email: email.address, passwordMatches };
   } catch (fault) {

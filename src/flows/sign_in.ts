@@ -7,7 +7,7 @@
 import { canonicalIdentifier } from '#src/domain/email_address.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import { PasswordHashingBusy } from '#src/foundation/password_hashing.ts';
-import { recordEvent } from '#src/storage/event_log.ts';
+import { appendEvent, recordEvent } from '#src/storage/event_log.ts';
 import { readSignInPerson, type SignInPersonRow } from '#src/storage/tables/factors.ts';
 import { replacePasswordHash } from '#src/storage/tables/people.ts';
 import { recordLock } from './account_lock.ts';
@@ -19,6 +19,7 @@ import {
   type SignInProgress,
   type SignInServices,
 } from './authentication_steps.ts';
+import { remindToVerify } from './request_verification.ts';
 
 export type SignInOutcome =
   | SignInProgress
@@ -74,8 +75,7 @@ export async function signIn(services: SignInServices, request: SignInRequest): 
   try {
     const { matches, outdated } = await passwords.verify(hash, request.password);
     if (person === undefined || hash === undefined || !matches || !mayEnter) {
-      const event = failed(request, reasonOf(person, matches), person);
-      await recordEvent(tenant, { event, origin, now: clock() });
+      await refuse(services, request, { person, matches });
       return { outcome: 'refused' };
     }
     if (outdated) {
@@ -89,6 +89,28 @@ export async function signIn(services: SignInServices, request: SignInRequest): 
     if (fault instanceof PasswordHashingBusy) return { outcome: 'busy', retryAfterSeconds: fault.retryAfterSeconds };
     throw fault;
   }
+}
+
+interface Refused {
+  readonly person: SignInPersonRow | undefined;
+  readonly matches: boolean;
+}
+
+/**
+ * The event; and whoever knew the password and only has to prove their address is asked to, by mail. For everybody else the same
+ * statements run.
+ */
+async function refuse(services: SignInServices, request: SignInRequest, { person, matches }: Refused): Promise<void> {
+  const { tenantId, origin, policy } = request;
+  const tenant = services.database.tenant(tenantId);
+  const event = failed(request, reasonOf(person, matches), person);
+  if (policy['people.email_verification'] === 'optional')
+    return recordEvent(tenant, { event, origin, now: services.clock() });
+  const isUnproven = matches && person?.active === true && !person.email_verified;
+  await tenant.transaction(async (transaction) => {
+    await remindToVerify(services, transaction, { tenantId, person: isUnproven ? person : undefined, origin });
+    await appendEvent(transaction, { tenant, event, origin, now: services.clock() });
+  });
 }
 
 function failed(request: SignInRequest, reason: string, person?: SignInPersonRow): NewEvent {

@@ -22,7 +22,11 @@ export async function sweep(database: Database): Promise<number> {
   return total;
 }
 
-const sweeps = ['select sweep_expired($1) as swept', 'select sweep_half_done($1) as swept'] as const;
+const sweeps = [
+  'select sweep_expired($1) as swept',
+  'select sweep_half_done($1) as swept',
+  'select sweep_proofs($1) as swept',
+] as const;
 
 const tenantsTogether = 1_000;
 

@@ -4,7 +4,7 @@
  * know what the values are for; prefixes come from the caller.
  */
 
-import { hash, randomBytes, randomUUID } from 'node:crypto';
+import { hash, randomBytes, randomInt, randomUUID } from 'node:crypto';
 
 const MILLISECONDS_LIMIT = 2 ** 48;
 const SEQUENCE_LIMIT = 2 ** 12;
@@ -60,6 +60,11 @@ function advance(milliseconds: number, freshSequence: number): void {
 export function randomValue(prefix = '', bytes = 32): string {
   if (bytes < 16) throw new RangeError('an unguessable value needs at least 16 bytes');
   return prefix + randomBytes(bytes).toString('base64url');
+}
+
+/** That many random digits, leading zeros included. For a person to type; a stranger can try them, so count tries. At most 12. */
+export function randomDigits(count: number): string {
+  return String(randomInt(10 ** count)).padStart(count, '0');
 }
 
 /**

@@ -80,13 +80,23 @@ describe('a member', () => {
   });
 
   it('who is known elsewhere keeps their password, and the caller is told', async () => {
-    await add(acme, 'kept@people.test', { password: 'the first password' });
+    await add(acme, 'kept@people.test', { password: 'the first password', verified: true });
     const before = await personByEmail('kept@people.test');
     expect(await add(globex, 'kept@people.test', { password: 'another password' })).toMatchObject({
       outcome: 'joined',
       passwordMatches: false,
     });
     expect(await personByEmail('kept@people.test')).toEqual(before);
+  });
+
+  it('whose address nobody has proven is made anew for another tenant: what was set before opens nothing', async () => {
+    await add(acme, 'early@people.test', { password: 'of whoever was first', givenName: 'Mallory' });
+    const before = await personByEmail('early@people.test');
+    const added = await add(globex, 'early@people.test', { password: 'another password', verified: true });
+    expect(added).toMatchObject({ outcome: 'created', userId: before?.id });
+    const after = await personByEmail('early@people.test');
+    expect(after?.given_name).toBeNull();
+    expect(after?.password_hash).not.toBe(before?.password_hash);
   });
 
   it('is not to be seen from another tenant', async () => {

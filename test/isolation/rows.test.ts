@@ -9,6 +9,7 @@ import { type Database, openDatabase } from '#src/storage/database.ts';
 import { putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.ts';
 import { rememberPassword } from '#src/storage/tables/password_history.ts';
 import { putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
+import { putProof } from '#src/storage/tables/proofs.ts';
 import { listTenantTables, personTables } from '#test/support/catalogue.ts';
 import { squarePng } from '#test/support/logos.ts';
 import {
@@ -119,6 +120,20 @@ async function keepFactors({ context }: TestServer, { id: tenantId, person, slug
     );
     const earlier = { id: uuidv7(now), hash: 'an earlier hash', kept: 3, now };
     await rememberPassword(transaction, { userId: person.id, ...earlier });
+    await putProof(transaction, {
+      tenantId,
+      id: uuidv7(now),
+      purpose: 'verification',
+      address: person.email,
+      userId: person.id,
+      tokenHash: hash,
+      handleHash: hash,
+      codeMac: hash,
+      payload: {},
+      now,
+      expiresAt: now,
+      replaces: false,
+    });
     await putPendingSignIn(transaction, {
       tenantId,
       keyHash: hash,
@@ -338,10 +353,12 @@ describe('the role of the platform', () => {
       'mails_held_up',
       'memberships_to_delete',
       'person_by_email',
+      'person_of_address',
       'sweep_expired',
       'sweep_half_done',
       'sweep_logouts',
       'sweep_mails',
+      'sweep_proofs',
       'tenants_of_person',
       'tenants_sealed_otherwise',
       'tenants_with_due_logouts',

@@ -168,6 +168,22 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   ],
   pending_sign_in_read: [`select * from pending_sign_in_read('${acme}', ${hash('1-7')}, 'client-7', now(), 5)`],
   pending_sign_in_try: [`select * from pending_sign_in_try('${acme}', ${hash('1-7')}, 'client-7', now(), 5)`],
+  person_forget: [`select person_forget('${acme}', '${person}', now())`],
+  proof_put: [
+    `select proof_put('${acme}', '${person}', 'registration', 'person-7@acme.test', null, ${hash('x')}, ${hash('y')}, ${hash('z')}, '{}', now(),
+                      now(), true)`,
+    `select proof_put('${acme}', '${person}', 'password_reset', 'person-7@acme.test', '${person}', ${hash('x')}, null, null, '{}', now(), now(),
+                      true)`,
+  ],
+  proof_read: [
+    `select * from proof_read('${acme}', ${hash('1-7')}, null, now())`,
+    `select * from proof_read('${acme}', null, ${hash('1-7')}, now())`,
+  ],
+  proof_try: [
+    `select * from proof_try('${acme}', ${hash('1-7')}, null, now(), 5)`,
+    `select * from proof_try('${acme}', null, ${hash('1-7')}, now(), 5)`,
+  ],
+  proofs_end_of_person: [`select proofs_end_of_person('${acme}', '${person}', now())`],
   sign_in_person: [
     `select * from sign_in_person('${acme}', 'person-7@acme.test', ${hash('1-7')})`,
     `select * from sign_in_person('${acme}', 'name-7', null)`,
@@ -242,6 +258,10 @@ const seed = `
   insert into pending_sign_ins (tenant_id, key_hash, user_id, client_id, factors, wanted, created_at, expires_at)
     select tenant_id, sha256((t || '-' || n)::bytea), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'client-' || n, '[]',
            'second_factor', now(), now() + interval '1 hour' from everyone;
+  insert into proofs (tenant_id, id, purpose, address, user_id, token_hash, handle_hash, code_mac, payload, created_at, expires_at)
+    select tenant_id, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'registration', 'person-' || n || '@acme.test',
+           ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, sha256((t || '-' || n)::bytea), sha256((t || '-' || n)::bytea),
+           sha256((t || '-' || n)::bytea), '{}', now(), now() + interval '1 hour' from everyone;
   insert into remembered_devices (tenant_id, token_hash, id, user_id, created_at, last_used_at, expires_at)
     select tenant_id, sha256((t || '-' || n)::bytea), gen_random_uuid(), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid,
            now(), now(), now() + interval '1 hour' from everyone;

@@ -27,6 +27,7 @@ const sweptTables = [
   'backchannel_logouts',
   'mails',
   'pending_sign_ins',
+  'proofs',
   'remembered_devices',
   'sign_in_attempts',
 ] satisfies readonly string[];

@@ -6,7 +6,16 @@ import type { TestTenant } from './world.ts';
 
 export function signInServicesOf({ server, config }: TestServer): SignInServices {
   const { database, passwords, clock, sealer } = server.house;
-  return { database, passwords, clock, sealer, settings: config.signIn };
+  return {
+    database,
+    passwords,
+    clock,
+    sealer,
+    settings: config.signIn,
+    mailBudgets: config.mail.budgets,
+    proofs: config.proofs,
+    publicUrl: config.http.publicUrl,
+  };
 }
 
 let lastKey = 0;

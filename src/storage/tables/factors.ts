@@ -155,3 +155,10 @@ export async function updateSealedTotp(
     change.to,
   ]);
 }
+
+/** All of a person's: an app, backup codes, passkeys; also what was only being set up. */
+export async function deleteFactors(transaction: Transaction, userId: UserId): Promise<void> {
+  await transaction.query('delete from totp_factors where user_id = $1', [userId]);
+  await transaction.query('delete from backup_codes where user_id = $1', [userId]);
+  await transaction.query('delete from passkeys where user_id = $1', [userId]);
+}

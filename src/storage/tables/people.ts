@@ -65,15 +65,13 @@ export async function readSignInCandidate(
   return (await tenant.read<SignInCandidateRow>(signInCandidate, [emailCanonical]))[0];
 }
 
-/** The id of a person of any tenant. Only for adding a membership: the answer is never shown to a tenant. */
-export async function findPersonOfInstallation(
+/** A person of any tenant, and whether their address was ever proven. Only for adding a membership: never shown to a tenant. */
+export async function findAddressOfInstallation(
   database: Database,
   emailCanonical: string,
-): Promise<UserId | undefined> {
-  const rows = await database.platform.query<{ id: UserId | null }>('select person_by_email($1) as id', [
-    emailCanonical,
-  ]);
-  return rows[0]?.id ?? undefined;
+): Promise<{ readonly id: UserId; readonly proven: boolean } | undefined> {
+  const text = 'select id, proven from person_of_address($1)';
+  return (await database.platform.query<{ id: UserId; proven: boolean }>(text, [emailCanonical]))[0];
 }
 
 /** The same for many: canonical address to identifier, for those who are known. */
@@ -320,4 +318,107 @@ export async function findMember(
 export async function listTenantsOfPerson(database: Database, userId: UserId): Promise<readonly TenantId[]> {
   const rows = await database.platform.query<{ id: TenantId }>('select tenants_of_person($1) as id', [userId]);
   return rows.map(({ id }) => id);
+}
+
+export interface PersonClaim {
+  readonly userId: UserId;
+  /** Canonical: nothing happens when it is not theirs any more. */
+  readonly address: string;
+  /** `keep` where another statement of the same transaction replaces it. */
+  readonly passwordHash: string | undefined | 'keep';
+  /** False when somebody vouches for the person and not for the address. */
+  readonly verified: boolean;
+  readonly givenName: string | undefined;
+  readonly familyName: string | undefined;
+  readonly now: Date;
+}
+
+/** In place of everything that was set before the address was proven. False when it was proven already. */
+export async function claimPerson(transaction: Transaction, claim: PersonClaim): Promise<boolean> {
+  const keeps = claim.passwordHash === 'keep';
+  const rows = await transaction.query(
+    `update users
+        set email_verified = $8, given_name = $3, family_name = $4, updated_at = $5,
+            password_hash = case when $6 then password_hash else $7 end,
+            password_changed_at = case when $6 then password_changed_at when $7::text is null then null else $5::timestamptz end
+      where id = $1 and email_canonical = $2 and not email_verified and status = 'active' returning id`,
+    [
+      claim.userId,
+      claim.address,
+      claim.givenName ?? null,
+      claim.familyName ?? null,
+      claim.now,
+      keeps,
+      keeps ? null : (claim.passwordHash ?? null),
+      claim.verified,
+    ],
+  );
+  return rows.length === 1;
+}
+
+/** False when it was proven already, or is not their address any more. */
+export async function markAddressProven(
+  transaction: Transaction,
+  { userId, address, now }: { readonly userId: UserId; readonly address: string; readonly now: Date },
+): Promise<boolean> {
+  const rows = await transaction.query(
+    `update users set email_verified = true, updated_at = $3
+      where id = $1 and email_canonical = $2 and not email_verified returning id`,
+    [userId, address, now],
+  );
+  return rows.length === 1;
+}
+
+/** Undefined when the person is gone or disabled, at this tenant or altogether. */
+export async function findActivePerson(
+  transaction: Transaction,
+  { tenantId, userId }: { readonly tenantId: TenantId; readonly userId: UserId },
+): Promise<{ readonly email_verified: boolean } | undefined> {
+  const rows = await transaction.query<{ email_verified: boolean }>(
+    `select u.email_verified from users u join memberships m on m.tenant_id = $1 and m.user_id = u.id
+      where u.id = $2 and u.status = 'active' and m.status = 'active'`,
+    [tenantId, userId],
+  );
+  return rows[0];
+}
+
+/** In place of the one they had. False when it is somebody else's at this tenant. */
+export async function setUsername(
+  transaction: Transaction,
+  member: {
+    readonly tenantId: TenantId;
+    readonly userId: UserId;
+    readonly username: { readonly name: string; readonly canonical: string };
+  },
+): Promise<boolean> {
+  const { tenantId, userId, username } = member;
+  // One at a time for each name: of two who choose it at once the second finds it taken, and nobody meets the unique index.
+  await transaction.query('select pg_advisory_xact_lock(hashtext($1), hashtext($2))', [tenantId, username.canonical]);
+  const rows = await transaction.query(
+    `update memberships set username = $3, username_canonical = $4
+      where tenant_id = $1 and user_id = $2
+        and not exists (select from memberships o where o.tenant_id = $1 and o.username_canonical = $4 and o.user_id <> $2)
+      returning user_id`,
+    [tenantId, userId, username.name, username.canonical],
+  );
+  return rows.length === 1;
+}
+
+/** False when the address is somebody else's, or the person's is not the one that was left any more. */
+export async function changeAddress(
+  transaction: Transaction,
+  change: {
+    readonly userId: UserId;
+    readonly fromCanonical: string;
+    readonly email: string;
+    readonly emailCanonical: string;
+    readonly now: Date;
+  },
+): Promise<boolean> {
+  const rows = await transaction.query(
+    `update users set email = $3, email_canonical = $4, email_verified = true, updated_at = $5
+      where id = $1 and email_canonical = $2 and status = 'active' returning id`,
+    [change.userId, change.fromCanonical, change.email, change.emailCanonical, change.now],
+  );
+  return rows.length === 1;
 }

@@ -42,3 +42,12 @@ export async function listRoles(transaction: Transaction, tenantId: TenantId): P
     [tenantId],
   );
 }
+
+/** Which of these names are roles of this tenant. */
+export async function findRoleNames(
+  transaction: Transaction,
+  { tenantId, names }: { readonly tenantId: TenantId; readonly names: readonly string[] },
+): Promise<readonly string[]> {
+  const text = 'select name from roles where tenant_id = $1 and name = any($2) order by name limit 1000';
+  return (await transaction.query<{ name: string }>(text, [tenantId, names])).map(({ name }) => name);
+}

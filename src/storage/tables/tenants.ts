@@ -31,6 +31,11 @@ export async function findTenantsById(database: Database, ids: readonly TenantId
   return database.platform.query<TenantRow>(`select ${columns} from tenants where id = any($1) order by id`, [ids]);
 }
 
+/** The tenant of this transaction, by its id. */
+export async function findTenantById(transaction: Transaction, id: TenantId): Promise<TenantRow | undefined> {
+  return (await transaction.query<TenantRow>(`select ${columns} from tenants where id = $1`, [id]))[0];
+}
+
 /** False when the slug is taken. */
 export async function insertTenant(
   transaction: Transaction,
