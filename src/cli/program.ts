@@ -9,6 +9,7 @@ import { addClientCommands } from './clients.ts';
 import { addConfigCommand } from './config.ts';
 import { addDatabaseCommands } from './database.ts';
 import { addDoctorCommand } from './doctor.ts';
+import { addInvitationCommands } from './invitations.ts';
 import { addKeyCommands } from './keys.ts';
 import { addMailCommands } from './mails.ts';
 import { addRoleCommands } from './roles.ts';
@@ -68,6 +69,7 @@ function createProgram(runner: Runner): Command {
   addConfigCommand(program, runner);
   addTenantCommands(program, runner);
   addUserCommands(program, runner);
+  addInvitationCommands(program, runner);
   addClientCommands(program, runner);
   addApiCommands(program, runner);
   addRoleCommands(program, runner);

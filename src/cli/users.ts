@@ -50,7 +50,7 @@ export function addUserCommands(program: Command, runner: Runner): void {
       .requiredOption('--email <address>', 'the e-mail address, which is also what the person signs in with'),
   )
     .addOption(repeatable('--role <name>', 'a role of the tenant'))
-    .option('--verified', 'the address is known to be theirs')
+    .option('--verified', 'the address is known to be theirs; otherwise a mail asks them to confirm it')
     .option('--given-name <name>')
     .option('--family-name <name>')
     .action((options: CreateOptions) =>
@@ -150,6 +150,7 @@ async function create(
     password: toSet?.password,
     roles: options.role ?? [],
     verified: options.verified ?? false,
+    verification: { proofs: session.config.proofs, publicUrl: session.config.http.publicUrl },
     givenName: options.givenName,
     familyName: options.familyName,
   });
@@ -159,7 +160,9 @@ async function create(
   const joined = kept
     ? 'was known already and has joined; they keep the password they have'
     : 'was known already and has joined';
-  const title = added.outcome === 'created' ? 'created' : joined;
+  const isAsked = added.outcome === 'created' && added.isAsked;
+  const made = isAsked ? 'created; a mail asks them to confirm their address' : 'created';
+  const title = added.outcome === 'created' ? made : joined;
   // Of somebody who has joined it was not set.
   const isSet = added.outcome === 'created' && toSet !== undefined;
   const generated = isSet && toSet.isGenerated ? { password: toSet.password } : {};
@@ -168,6 +171,7 @@ async function create(
     ...shown,
     tenant: tenant.slug,
     outcome: added.outcome,
+    ...(isAsked ? { verification_sent: true } : {}),
     ...(kept ? { password_kept: true } : {}),
     ...generated,
   };

@@ -15,14 +15,18 @@ import { mountBrand } from './pages/brand.ts';
 import { mountDevelopmentMailbox } from './pages/development_mailbox_pages.ts';
 import { mountInteractionPages } from './pages/interaction_pages.ts';
 import type { PageState } from './pages/interaction_step.ts';
+import { mountInvitationPages } from './pages/invitation_pages.ts';
 import { createOwnPages, mountSignedIn } from './pages/own_pages.ts';
 import { assetsPath, localeOf, showPage } from './pages/page_kit.ts';
+import { mountRecoveryPages } from './pages/recovery_pages.ts';
+import { mountRegistrationPages } from './pages/registration_pages.ts';
 import { assets } from './pages/render.ts';
+import type { VisitorPagesOptions } from './pages/visitor_pages.ts';
 import { problemSections } from './problem_pages.ts';
 import { ProblemRaised, problems } from './problems.ts';
 import { mountRegistration, type RegistrationOptions } from './registration.ts';
 
-export interface PagesOptions extends AnswerOptions, AccountPagesOptions, RegistrationOptions {
+export interface PagesOptions extends AnswerOptions, AccountPagesOptions, RegistrationOptions, VisitorPagesOptions {
   readonly health: Health;
   /** Where mail is shown instead of sent. */
   readonly developmentMailbox: DevelopmentMailbox | undefined;
@@ -82,6 +86,9 @@ export function createPagesApp(options: PagesOptions): Pages {
   mountBrand(tenant, { database: options.signInServices.database });
   mountInteractionPages(tenant, options);
   mountApprovalPages(tenant, options);
+  mountRegistrationPages(tenant, options);
+  mountRecoveryPages(tenant, options);
+  mountInvitationPages(tenant, options);
   const ownPages = createOwnPages(options);
   mountSignedIn(tenant, ownPages, options);
   mountAccountPages(tenant, ownPages, options);

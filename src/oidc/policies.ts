@@ -162,8 +162,13 @@ export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
     ),
     1,
   );
+  // Resolved by whoever signs in afterwards, see `resultOf` in tenant_engine.ts.
+  policy.add(new interactionPolicy.Prompt({ name: createPrompt, requestable: true }), 0);
   return policy;
 }
+
+/** Asks for an account to be made first (OpenID Connect Initiating User Registration 1.0 §4). */
+export const createPrompt = 'create';
 
 /** Asks for a second factor in a session that one alone has opened (RFC 9470). A sign-in that begins asks for both at once. */
 export const secondFactorPrompt = 'second_factor';

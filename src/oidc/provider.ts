@@ -42,6 +42,7 @@ import type { ApplicationLink, EnginePages } from './engine_pages.ts';
 import {
   assertMayAskForClaims,
   createInteractionPolicy,
+  createPrompt,
   factsOf,
   loadExistingGrant,
   mayIntrospect,
@@ -159,6 +160,7 @@ export function createProvider(
     discovery: {
       backchannel_logout_supported: true,
       backchannel_logout_session_supported: true,
+      prompt_values_supported: ['none', 'login', 'consent', createPrompt],
       // A door of our own, see http/registration.ts.
       ...(protocol.dynamic_registration ? { registration_endpoint: issuer + registrationPath } : {}),
     },

@@ -28,7 +28,7 @@ import { personScopes, scopeOfClaim } from './accounts.ts';
 import { type ApprovalAnswer, type ApprovalAnswered, type Approvals, createApprovalDesk } from './approvals.ts';
 import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
-import { asksForMultiFactor, factsOf, newGrant } from './policies.ts';
+import { asksForMultiFactor, createPrompt, factsOf, newGrant } from './policies.ts';
 import {
   applicationOf,
   createProvider,
@@ -383,7 +383,8 @@ export async function buildTenantEngine(
     switch (answer.kind) {
       case 'signed_in': {
         const { userId, amr, acr } = answer.authentication;
-        return { login: { accountId: userId, amr: [...amr], acr } };
+        const created = interaction.prompt.name === createPrompt ? { [createPrompt]: {} } : {};
+        return { login: { accountId: userId, amr: [...amr], acr }, ...created };
       }
       case 'unmet':
         return {

@@ -373,6 +373,7 @@ function comparableHeaders(headers: Headers): Readonly<Record<string, string>> {
 function comparableBody(body: string, typed: string): string {
   return body
     .replaceAll(/\/interaction\/[\w-]+/g, '/interaction/…')
+    .replaceAll(/\?interaction=[\w-]+/g, '?interaction=…')
     .replaceAll(/name="csrf" value="[^"]*"/g, 'name="csrf" value="…"')
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'request-id')
     .replaceAll(typed, 'typed');

@@ -150,6 +150,7 @@ describe('what a tenant says about itself', () => {
     const discovered: unknown = await (await fetch(`${acme.issuer}/.well-known/openid-configuration`)).json();
     expect(JSON.parse(JSON.stringify(discovered).replaceAll(acme.issuer, 'ISSUER'))).toEqual({
       issuer: 'ISSUER',
+      prompt_values_supported: ['none', 'login', 'consent', 'create'],
       authorization_endpoint: 'ISSUER/authorize',
       token_endpoint: 'ISSUER/token',
       introspection_endpoint: 'ISSUER/introspect',

@@ -1,4 +1,5 @@
 /** Every form that Poort shows, by the view that draws it: how a person gets to see it, and what they would send. */
+import { createInvitation } from '#src/flows/manage_invitations.ts';
 import { openInteraction } from './attack_surface.ts';
 import { registerHelpDesk } from './help_desk.ts';
 import { newPersonWithTotp, totpCode } from './second_factor.ts';
@@ -12,6 +13,7 @@ import {
   readForm,
   type UserAgent,
 } from './user_agent.ts';
+import { createVisitor, goodPassword, newAddress, proofFor, registered } from './visitor.ts';
 import { type NewPerson, newPerson, type TestClient, type TestTenant } from './world.ts';
 
 export interface OpenedForm extends PageForm {
@@ -86,6 +88,13 @@ function signInElsewhere(server: TestServer, tenant: TestTenant, client: TestCli
 
 /** Of the app whose code is asked for in a browser. */
 const secrets = new WeakMap<UserAgent, string>();
+
+/** What was mailed to whoever uses a browser. */
+const mailed = new WeakMap<UserAgent, { readonly link: string; readonly code: string }>();
+
+function tokenOf(link: string | undefined): string {
+  return link === undefined ? '' : (new URL(link).searchParams.get('token') ?? '');
+}
 
 export const forms: readonly FormKind[] = [
   {
@@ -180,6 +189,68 @@ export const forms: readonly FormKind[] = [
       const page = await agent.follow(`${tenant.issuer}/approvals`);
       const shown = page.body.includes('name="password"') ? await agent.submit(page, credentials(tenant)) : page;
       return opened(agent, shown, 'csrf');
+    },
+  },
+  {
+    view: 'signup',
+    tokenName: 'csrf',
+    fields: () => ({ email: newAddress(), password: goodPassword }),
+    open: async (server, tenant, agent = createUserAgent(server.origin)) =>
+      opened(agent, await agent.follow(`${tenant.issuer}/signup`), 'csrf'),
+  },
+  {
+    view: 'enter_code',
+    tokenName: 'csrf',
+    fields: (_tenant, { agent }) => ({ code: mailed.get(agent)?.code ?? '' }),
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      const email = newAddress();
+      const page = await createVisitor(server, tenant, agent).signUp({ email });
+      mailed.set(agent, await proofFor(server, tenant, email));
+      return opened(agent, page, 'csrf');
+    },
+  },
+  {
+    view: 'verify',
+    tokenName: 'csrf',
+    fields: (_tenant, { agent }) => ({ token: tokenOf(mailed.get(agent)?.link) }),
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      const email = newAddress();
+      await createVisitor(server, tenant, agent).signUp({ email });
+      const proof = await proofFor(server, tenant, email);
+      mailed.set(agent, proof);
+      return opened(agent, await agent.follow(proof.link), 'csrf');
+    },
+  },
+  {
+    view: 'forgot',
+    tokenName: 'csrf',
+    fields: () => ({ email: newAddress() }),
+    open: async (server, tenant, agent = createUserAgent(server.origin)) =>
+      opened(agent, await agent.follow(`${tenant.issuer}/forgot`), 'csrf'),
+  },
+  {
+    view: 'reset',
+    tokenName: 'csrf',
+    fields: (_tenant, { agent }) => ({ token: tokenOf(mailed.get(agent)?.link), new_password: goodPassword }),
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      const { email } = await registered(server, tenant);
+      await createVisitor(server, tenant, agent).send('forgot', { email });
+      const proof = await proofFor(server, tenant, email);
+      mailed.set(agent, proof);
+      return opened(agent, await agent.follow(proof.link), 'csrf');
+    },
+  },
+  {
+    view: 'invite',
+    tokenName: 'csrf',
+    fields: (_tenant, { agent }) => ({ token: tokenOf(mailed.get(agent)?.link), new_password: goodPassword }),
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      const email = newAddress();
+      const invitation = { tenant, policy: server.config.people, email, roles: [], locale: 'nl' } as const;
+      await createInvitation({ ...server.context, publicUrl: server.origin }, invitation);
+      const proof = await proofFor(server, tenant, email);
+      mailed.set(agent, proof);
+      return opened(agent, await agent.follow(proof.link), 'csrf');
     },
   },
   {

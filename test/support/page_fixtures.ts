@@ -18,6 +18,7 @@ import { problemFixtures } from './pages/problem_fixtures.ts';
 import { secondFactorFixtures } from './pages/second_factor_fixtures.ts';
 import { signInFixtures } from './pages/sign_in_fixtures.ts';
 import { signOutFixtures } from './pages/sign_out_fixtures.ts';
+import { visitorFixtures } from './pages/visitor_fixtures.ts';
 
 // One line for each noun, in the order of the alphabet, as in src/http/pages/page_models.ts.
 export const pageFixtures: PageFixtures = {
@@ -29,6 +30,7 @@ export const pageFixtures: PageFixtures = {
   ...secondFactorFixtures,
   ...signInFixtures,
   ...signOutFixtures,
+  ...visitorFixtures,
 };
 
 export interface Shown {

@@ -17,6 +17,7 @@ import { profilePages } from './profile_models.ts';
 import { secondFactorPages } from './second_factor_models.ts';
 import { signInPages } from './sign_in_models.ts';
 import { signOutPages } from './sign_out_models.ts';
+import { visitorPages } from './visitor_models.ts';
 
 // One line for each noun, in the order of the alphabet: two people who add one each do not meet.
 const pages = {
@@ -34,6 +35,7 @@ const pages = {
   ...secondFactorPages,
   ...signInPages,
   ...signOutPages,
+  ...visitorPages,
 };
 
 export type PageName = keyof typeof pages;

@@ -14,9 +14,19 @@ import {
   type PendingSignIn,
 } from '#src/flows/second_factor.ts';
 import { signIn } from '#src/flows/sign_in.ts';
-import { secondFactorPrompt } from '#src/oidc/policies.ts';
+import { createPrompt, secondFactorPrompt } from '#src/oidc/policies.ts';
 import { keepDevice } from './device_cookie.ts';
-import { answer, commonOf, field, keepLocale, localeField, parseForm, placeOf, type Step } from './interaction_step.ts';
+import {
+  answer,
+  commonOf,
+  field,
+  goTo,
+  keepLocale,
+  localeField,
+  parseForm,
+  placeOf,
+  type Step,
+} from './interaction_step.ts';
 import { showPage } from './page_kit.ts';
 import type { SecondFactorError } from './second_factor_models.ts';
 import type { SignInError } from './sign_in_models.ts';
@@ -41,8 +51,27 @@ export async function showSignInStep(step: Step): Promise<void> {
   const pending =
     step.ctx.query['again'] === undefined ? await findPendingSignIn(services(step), placeOf(step)) : undefined;
   if (pending !== undefined) return showPending(step, pending, {});
+  if (wantsAccount(step)) return goTo(step.ctx, linksOf(step).signUp ?? step.action);
   if (step.interaction.prompt === secondFactorPrompt) return beginSecondFactor(step);
   showSignIn(step, {});
+}
+
+/** OpenID Connect Initiating User Registration 1.0: who comes back from there, or has an account after all, signs in. */
+function wantsAccount(step: Step): boolean {
+  const { ctx, interaction } = step;
+  const isBack = ['sign_in', 'again'].some((name) => ctx.query[name] !== undefined);
+  return interaction.prompt === createPrompt && ctx.method !== 'POST' && !isBack && linksOf(step).signUp !== undefined;
+}
+
+/** Where else somebody may want to go from here; they come back to this sign-in. */
+function linksOf({ options, state, interaction }: Step): {
+  readonly forgot: string;
+  readonly signUp: string | undefined;
+} {
+  const { tenant, people } = state.engine;
+  const to = (page: string): string =>
+    `${options.config.http.publicUrl}/t/${tenant.slug}/${page}?interaction=${interaction.uid}`;
+  return { forgot: to('forgot'), signUp: people['people.registration'] === 'open' ? to('signup') : undefined };
 }
 
 export async function answerSignInStep(step: Step, fields: unknown): Promise<void> {
@@ -182,7 +211,8 @@ function showSignIn(
   const csrf = step.formTokens.issue(step.subject);
   const { loginHint } = interaction;
   const isAgain = interaction.accountId !== undefined && step.ctx.query['again'] === undefined;
-  const model = { action, csrf, email, loginHint, isAgain, error, retryAfterMinutes };
+  const links = linksOf(step);
+  const model = { action, csrf, email, loginHint, isAgain, error, retryAfterMinutes, links };
   showPage(step.ctx, { name: 'sign_in', model, languageSwitch: { kind: 'form' }, ...commonOf(step, status) });
 }
 
