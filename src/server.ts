@@ -7,8 +7,10 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
+import type { TellOfLock } from '#src/flows/account_lock.ts';
 import { createLogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
 import { createDevelopmentMailbox, createMailDelivery, type MailDelivery } from '#src/flows/deliver_mails.ts';
+import { queueUnlockMail } from '#src/flows/unlock.ts';
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
@@ -285,7 +287,9 @@ export async function startServer(config: Config, options: StartServerOptions): 
       : undefined;
     const { passwords, breachedPasswords } = house;
     const limits = { mailBudgets: config.mail.budgets, proofs: config.proofs, settings: config.signIn };
-    const signInServices = { database, passwords, clock, sealer, publicUrl: config.http.publicUrl, ...limits };
+    const services = { database, passwords, clock, sealer, publicUrl: config.http.publicUrl, ...limits };
+    const tellOfLock: TellOfLock = (transaction, lock) => queueUnlockMail(services, transaction, lock);
+    const signInServices = { ...services, tellOfLock };
     server.on(
       'request',
       createApp({

@@ -1,36 +1,27 @@
 /** Ending a lock on an account by mail: whoever reads the mailbox may try a password again. Nothing else comes of it. */
 import { canonicalIdentifier } from '#src/domain/email_address.ts';
+import { identifierKey } from '#src/domain/sign_in_throttle.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
-import type { UserId } from '#src/domain/user.ts';
+import { sha256 } from '#src/foundation/identifiers.ts';
 import type { Transaction } from '#src/storage/database.ts';
-import { appendEvent, type Origin } from '#src/storage/event_log.ts';
 import { findActivePerson } from '#src/storage/tables/people.ts';
 import { consumeProof } from '#src/storage/tables/proofs.ts';
 import { findTenantById } from '#src/storage/tables/tenants.ts';
-import { forgiveAttempt } from './attempts.ts';
+import { type BegunLock, unlockAccount } from './account_lock.ts';
 import { Refusal } from './flow_context.ts';
 import { type FoundProof, keepProof, mintProof } from './proofs.ts';
+import type { VerificationServices } from './request_verification.ts';
 import { queueMail } from './send_mail.ts';
-import { asPerson, linkTo, type VisitorContext, type VisitorServices } from './visitor_context.ts';
-
-/** A lock that has just begun. `person` is undefined for whoever is no active member: then nothing is sent, and as much done. */
-export interface LockToTell {
-  readonly tenantId: TenantId;
-  readonly person:
-    | { readonly id: UserId; readonly email: string; readonly locale: 'nl' | 'en' | undefined }
-    | undefined;
-  readonly origin: Origin;
-  readonly now: Date;
-}
+import { asPerson, linkTo, type VisitorContext } from './visitor_context.ts';
 
 /** An address that no mail reaches (RFC 2606 §2). */
 const nobody = 'nobody@example.invalid';
 
 /** Writes the mail with the link that unlocks, in the transaction that records the lock. */
 export async function queueUnlockMail(
-  services: Pick<VisitorServices, 'sealer' | 'clock' | 'mailBudgets' | 'proofs' | 'publicUrl'>,
+  services: VerificationServices,
   transaction: Transaction,
-  { tenantId, person, origin, now }: LockToTell,
+  { tenantId, person, origin, now }: BegunLock,
 ): Promise<void> {
   const tenant = await findTenantById(transaction, tenantId);
   if (tenant === undefined) return;
@@ -58,26 +49,21 @@ export async function queueUnlockMail(
 
 /** Throws `Refusal` for what is over. */
 export async function unlockByProof(context: VisitorContext, proof: FoundProof): Promise<'unlocked'> {
-  const { tenantId, user_id: id, address } = proof;
-  const { database, clock, origin } = context;
-  const tenant = database.tenant(tenantId);
-  await tenant.transaction(async (transaction) => {
-    const now = clock();
-    const isUsed = await consumeProof(transaction, { tenantId, id: proof.id, now });
+  const { tenantId, user_id: id } = proof;
+  const { database, clock } = context;
+  await database.tenant(tenantId).transaction(async (transaction) => {
+    const isUsed = await consumeProof(transaction, { tenantId, id: proof.id, now: clock() });
     const isMember = id !== null && (await findActivePerson(transaction, { tenantId, userId: id })) !== undefined;
     if (!isUsed || !isMember) throw new Refusal('gone');
-    const { actor } = asPerson(context, id);
-    const event = { type: 'user.unlocked', outcome: 'success', actor, target: { type: 'user', id } } as const;
-    await appendEvent(transaction, { tenant, event, origin, now });
   });
-  await forgetFailures(context, { tenantId, address });
+  if (id !== null) await unlockAccount(asPerson(context, id), { tenantId, identifier: proof.address });
   return 'unlocked';
 }
 
-/** The passwords that somebody got wrong no longer count; what was tried of codes does. */
+/** The passwords that somebody got wrong no longer count, because there is another one; what was tried of codes does. */
 export async function forgetFailures(
-  context: VisitorContext,
+  { database }: Pick<VisitorContext, 'database'>,
   { tenantId, address }: { readonly tenantId: TenantId; readonly address: string },
 ): Promise<void> {
-  await forgiveAttempt(context, { tenantId, kind: 'password', identifier: address, address: context.origin.ip });
+  await database.counters.unlock({ tenantId, key: sha256(identifierKey('password', address)) });
 }

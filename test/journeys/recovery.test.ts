@@ -170,3 +170,24 @@ describe('whoever has not proven their address', () => {
     expect(await canSignIn(server, acme, { email, password: goodPassword })).toBe(true);
   });
 });
+
+describe('a lock', () => {
+  it('is told to its owner by mail, with a link that ends it, by a button and not by looking', async () => {
+    const person = await registered(server, acme);
+    const agent = createUserAgent(server.origin);
+    let page = await agent.follow(authorizationRequest(acme, acme.clients.web).url);
+    for (let guess = 0; guess < 6; guess += 1)
+      page = await agent.submit(page, { email: person.email, password: `wrong guess ${guess}` });
+    expect(page.status).toBe(429);
+    const mails = (await mailsOf(server, acme)).filter(({ to }) => to === person.email).map(({ kind }) => kind);
+    expect(mails).toEqual(['verify_email', 'account_locked']);
+    const { link } = await proofFor(server, acme, person.email);
+    const elsewhere = createUserAgent(server.origin);
+    const button = await elsewhere.follow(link);
+    expect(await canSignIn(server, acme, person)).toBe(false);
+    const done = await elsewhere.submit(button, {});
+    expect(done.url).toContain('done=unlocked');
+    expect(await canSignIn(server, acme, person)).toBe(true);
+    expect((await elsewhere.follow(link)).status).toBe(400);
+  });
+});
