@@ -9,6 +9,7 @@ import { artifactModels } from '#adapters/artifacts_adapter.ts';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
 import { openDatabase } from '#src/storage/database.ts';
+import { forms } from '#test/support/forms.ts';
 import { registerHelpDesk } from '#test/support/help_desk.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
@@ -147,7 +148,25 @@ const kinds: Readonly<Record<string, SingleUseKind>> = {
   },
 };
 
-describe.each(Object.entries(kinds))('a %s', (_kind, { mint }) => {
+/** What a mailed link or code proves: the form that brings it back, as the page showed it, sent again and again. */
+const mailedKinds: Readonly<Record<string, SingleUseKind>> = Object.fromEntries(
+  ['enter_code', 'verify', 'reset', 'invite'].map((view) => [
+    `proof that is brought back by the form ${view}`,
+    {
+      async mint() {
+        const kind = forms.find((form) => form.view === view);
+        if (kind === undefined) throw new Error(`there is no form ${view}`);
+        const opened = await kind.open(installation.first, acme);
+        const form = { ...opened.hidden, ...kind.fields(acme, opened) };
+        const headers = { cookie: opened.agent.cookies().join('; '), origin: installation.first.origin };
+        return async (port) =>
+          (await callServer(port, installation.first.origin + opened.path, { form, headers })).status === 303;
+      },
+    },
+  ]),
+);
+
+describe.each(Object.entries({ ...kinds, ...mailedKinds }))('a %s', (_kind, { mint }) => {
   it('used at the same moment at two servers opens once', async () => {
     for (let round = 0; round < 3; round += 1) {
       const use = await mint();
