@@ -19,11 +19,13 @@ import {
   findPeopleOfInstallation,
   insertMemberships,
   insertPeople,
+  listTenantsOfPerson,
   type NewPerson,
   nameMembers,
 } from '#src/storage/tables/people.ts';
 import { listRoles } from '#src/storage/tables/roles.ts';
 import { type FlowContext, Refusal } from './flow_context.ts';
+import { claimUnproven } from './prove_address.ts';
 
 export interface PeopleImport {
   readonly tenantId: TenantId;
@@ -246,9 +248,12 @@ async function tryBatch(context: FlowContext, { tenantId, batch, dryRun }: Batch
     batch.map(({ emailCanonical }) => emailCanonical),
   );
   const people = batch.map((person) => {
-    const knownId = known.get(person.emailCanonical);
-    return { ...person, id: knownId ?? userId(uuidv7(now)), isKnown: knownId !== undefined };
+    const holder = known.get(person.emailCanonical);
+    const isKnown = holder !== undefined;
+    return { ...person, id: holder?.id ?? userId(uuidv7(now)), isKnown, isUnproven: holder?.proven === false };
   });
+  const unproven = people.filter(({ isUnproven }) => isUnproven);
+  const tenantsOf = await Promise.all(unproven.map(({ id }) => listTenantsOfPerson(context.database, id)));
   try {
     return await context.database.tenant(tenantId).transaction(async (transaction) => {
       const ids = people.map(({ id }) => id);
@@ -260,6 +265,22 @@ async function tryBatch(context: FlowContext, { tenantId, batch, dryRun }: Batch
       // Taken by somebody at this very moment: asking again finds them.
       if ((await insertPeople(transaction, unknown.map(rowOf(now)))) < unknown.length)
         throw new Refusal<BatchReport | 'lost_race'>('lost_race');
+      // Who made an account with an address that nobody proved may be anybody: it becomes what the file says.
+      for (const [index, person] of unproven.entries())
+        if (members.has(person.id))
+          await claimUnproven(context, {
+            tenantId,
+            userId: person.id,
+            transaction,
+            tenantIds: [...new Set([...(tenantsOf[index] ?? []), tenantId])],
+            claim: {
+              address: person.emailCanonical,
+              passwordHash: person.passwordHash,
+              verified: person.emailVerified,
+              givenName: person.givenName,
+              familyName: person.familyName,
+            },
+          });
       await assignRolesToMany(transaction, {
         tenantId,
         assignments: joining.flatMap(({ id, roleIds }) => roleIds.map((roleId) => ({ userId: id, roleId }))),

@@ -151,18 +151,37 @@ describe('an import', () => {
       email,
       password: 'their own long password',
       roles: [],
-      verified: false,
+      verified: true,
       givenName: 'Own',
     });
     const hash = await storedHash(email);
     const taken = await hashBcrypt('a password of somebody else', { cost: 4 });
-    const line = { email, email_verified: true, password_hash: taken, given_name: 'Taken', roles: ['viewer'] };
+    const line = { email, email_verified: false, password_hash: taken, given_name: 'Taken', roles: ['viewer'] };
     expect(await bring([line])).toMatchObject({ joined: 1, created: 0 });
     expect(await storedHash(email)).toBe(hash);
-    expect(await show(email)).toMatchObject({ email_verified: false, given_name: 'Own', roles: ['viewer'] });
+    expect(await show(email)).toMatchObject({ email_verified: true, given_name: 'Own', roles: ['viewer'] });
     await expect(signIn(email, 'a password of somebody else')).rejects.toThrow();
     const [event] = (await readEvents(server.database, { tenantId: acme.id, types: ['membership.added'] })).slice(-1);
     expect(event).toMatchObject({ data: { imported: true } });
+  });
+
+  it('of somebody whose address nobody has proven makes them what the file says', async () => {
+    const email = 'early@elsewhere.test';
+    const password = 'of whoever was first';
+    await addMember(server.context, {
+      tenantId: globex.id,
+      email,
+      password,
+      roles: [],
+      verified: false,
+      givenName: 'Mallory',
+    });
+    const password_hash = await hashBcrypt('het oude wachtwoord', { cost: 4 });
+    await bring([{ email, email_verified: true, password_hash, given_name: 'Grace' }]);
+    expect(await storedHash(email)).toBe(password_hash);
+    expect(await show(email)).toMatchObject({ email_verified: true, given_name: 'Grace' });
+    await expect(signIn(email, password)).rejects.toThrow();
+    expect(await signIn(email, 'het oude wachtwoord')).toBe(200);
   });
 
   it('gives people the names they sign in with, unless somebody of the tenant has one', async () => {

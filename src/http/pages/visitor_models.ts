@@ -152,7 +152,7 @@ function presentSignUp(model: SignUpModel, { shell, t }: PageContext): PageView 
 
 function presentSignUpClosed(model: SignUpClosedModel, { shell, t }: PageContext): PageView {
   return {
-    step: t('signup.step'),
+    step: t('signup_closed.heading'),
     heading: t('signup_closed.heading'),
     failed: false,
     scripts: [],
@@ -180,7 +180,7 @@ function presentEnterCode(model: EnterCodeModel, { t }: PageContext): PageView {
 }
 
 function presentVerify(model: VerifyModel, { shell, t }: PageContext): PageView {
-  const errors = formErrors(model, t, { field: 'password', words: 'verify' });
+  const errors = formErrors(model, t, { field: model.needsPassword ? 'password' : undefined, words: 'verify' });
   const words = { address: displayName(model.address), tenant: tenantOf(shell) };
   return {
     step: t(`verify.${model.purpose}.step`),
@@ -387,13 +387,15 @@ function formErrors(
     retryAfterMinutes,
   }: { readonly error?: string | undefined; readonly retryAfterMinutes?: number | undefined },
   t: Translate,
-  at?: { readonly field: string; readonly words: string },
+  at?: { readonly field: string | undefined; readonly words: string },
 ): readonly FieldMessage[] {
   if (error === undefined) return [];
   if (error === 'throttled')
     return [{ text: t('visitor.error.throttled', { count: wholeMinutes(retryAfterMinutes ?? 1) }) }];
   if (error === 'stale_form' || error === 'busy') return [{ text: t(`visitor.error.${error}`) }];
-  return at === undefined ? [] : [{ field: at.field, text: t(`${at.words}.error.${error}`) }];
+  if (at === undefined) return [];
+  const text = t(`${at.words}.error.${error}`);
+  return [at.field === undefined ? { text } : { field: at.field, text }];
 }
 
 function fieldError(field: string, reason: string, t: Translate): FieldMessage {

@@ -74,16 +74,16 @@ export async function findAddressOfInstallation(
   return (await database.platform.query<{ id: UserId; proven: boolean }>(text, [emailCanonical]))[0];
 }
 
-/** The same for many: canonical address to identifier, for those who are known. */
+/** The same for many, by canonical address. */
 export async function findPeopleOfInstallation(
   database: Database,
   emailsCanonical: readonly string[],
-): Promise<ReadonlyMap<string, UserId>> {
-  const rows = await database.platform.query<{ email: string; id: UserId | null }>(
-    'select e as email, person_by_email(e) as id from unnest($1::text[]) e',
+): Promise<ReadonlyMap<string, { readonly id: UserId; readonly proven: boolean }>> {
+  const rows = await database.platform.query<{ email: string; id: UserId; proven: boolean }>(
+    'select e as email, p.id, p.proven from unnest($1::text[]) e cross join lateral person_of_address(e) p',
     [emailsCanonical],
   );
-  return new Map(rows.flatMap(({ email, id }) => (id === null ? [] : [[email, id] as const])));
+  return new Map(rows.map(({ email, id, proven }) => [email, { id, proven }]));
 }
 
 export interface NewPerson {
