@@ -1,12 +1,11 @@
 /** Where somebody chooses another password: who is signed in must also know the one they have, and a guess at it is counted. */
 import type Router from '@koa/router';
 import { z } from 'zod';
-import { canonicalIdentifier } from '#src/domain/email_address.ts';
+import { ownPagesClientId } from '#adapters/artifacts_adapter.ts';
 import { minimumCharacters } from '#src/domain/password_policy.ts';
 import { hasSecondFactor } from '#src/domain/second_factor.ts';
-import { countAttempt, forgiveAttempt } from '#src/flows/attempts.ts';
 import { changePassword } from '#src/flows/change_password.ts';
-import { PasswordHashingBusy } from '#src/foundation/password_hashing.ts';
+import { confirmPassword } from '#src/flows/confirm_password.ts';
 import { accountPath } from '#src/oidc/provider.ts';
 import {
   type AccountPagesOptions,
@@ -42,37 +41,22 @@ export function mountOwnPasswordPage(router: Router<PageState>, kit: OwnPagesKit
     if (form.ui_locales !== undefined) return show(inLocale(options, visit, form.ui_locales), {});
     if (form.password === '') return show(visit, { error: { kind: 'missing_current' }, status: 400 });
     if (form.new_password === '') return show(visit, { error: { kind: 'missing_new' }, status: 400 });
-    try {
-      const refused = await change(visit, form);
-      if (refused !== undefined) return show(visit, refused);
-      await visit.state.engine.renewOwnSession(visit.state.exchange);
-      goTo(ctx, `${kit.addressOf(ctx.state, path)}?done=changed`);
-    } catch (fault) {
-      if (!(fault instanceof PasswordHashingBusy)) throw fault;
-      show(visit, { error: { kind: 'busy' }, status: 503, retryAfterSeconds: fault.retryAfterSeconds });
-    }
+    const refused = await change(visit, form);
+    if (refused !== undefined) return show(visit, refused);
+    await visit.state.engine.renewOwnSession(visit.state.exchange);
+    goTo(ctx, `${kit.addressOf(ctx.state, path)}?done=changed`);
   });
 
   /** What to say when nothing was changed. */
   async function change(visit: OwnVisit, form: z.infer<typeof passwordForm>): Promise<Shown | undefined> {
     const { tenantId, userId } = ownerOf(visit);
     const { person, session, state } = visit;
-    // The same count as at sign-in: whoever found a browser open gets no guesses of their own.
-    const identifier = canonicalIdentifier(person.email);
-    const attempt = { tenantId, kind: 'password', identifier, address: state.exchange.origin.ip } as const;
-    const decision = await countAttempt(signInServices, { ...attempt, now: services.clock() });
-    if (decision.outcome === 'throttled') {
-      const { retryAfterSeconds } = decision;
-      return {
-        error: { kind: 'throttled', retryAfterMinutes: retryAfterSeconds / 60 },
-        status: 429,
-        retryAfterSeconds,
-      };
-    }
-    const hash = person.password_hash ?? undefined;
-    const { matches } = await services.passwords.verify(hash, form.password);
-    if (hash === undefined || !matches) return { error: { kind: 'wrong' }, status: 400 };
-    await forgiveAttempt(signInServices, attempt);
+    const { origin } = state.exchange;
+    const { password } = form;
+    const asked = { tenantId, person, password, clientId: ownPagesClientId, origin };
+    const confirmed = await confirmPassword(signInServices, asked);
+    if (confirmed.outcome === 'wrong') return { error: { kind: 'wrong' }, status: 400 };
+    if (confirmed.outcome !== 'confirmed') return later(confirmed);
     const changed = await changePassword(asOwner(services, visit), {
       tenantId,
       userId,
@@ -80,7 +64,7 @@ export function mountOwnPasswordPage(router: Router<PageState>, kit: OwnPagesKit
       settings: state.engine.people,
       hasSecondFactor: hasSecondFactor({ totp: person.totp, passkeys: person.passkeys }),
       event: 'password.changed',
-      verifiedHash: hash,
+      verifiedHash: confirmed.hash,
       keptSessionId: session.uid,
     });
     switch (changed.outcome) {
@@ -89,7 +73,7 @@ export function mountOwnPasswordPage(router: Router<PageState>, kit: OwnPagesKit
       case 'unacceptable':
         return { error: { kind: 'unacceptable', reason: changed.reason }, status: 400 };
       case 'busy':
-        return { error: { kind: 'busy' }, status: 503, retryAfterSeconds: changed.retryAfterSeconds };
+        return later(changed);
       case 'lost_race':
       case 'not_proven':
       case 'unknown':
@@ -118,6 +102,16 @@ export function mountOwnPasswordPage(router: Router<PageState>, kit: OwnPagesKit
       },
     });
   }
+}
+
+function later({ outcome, retryAfterSeconds }: Later): Shown {
+  if (outcome === 'busy') return { error: { kind: 'busy' }, status: 503, retryAfterSeconds };
+  return { error: { kind: 'throttled', retryAfterMinutes: retryAfterSeconds / 60 }, status: 429, retryAfterSeconds };
+}
+
+interface Later {
+  readonly outcome: 'throttled' | 'busy';
+  readonly retryAfterSeconds: number;
 }
 
 interface Shown {
