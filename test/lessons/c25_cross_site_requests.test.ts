@@ -29,13 +29,17 @@ describe('C25: a form that was sent from elsewhere', () => {
   let server: TestServer;
   let acme: TestTenant;
   let globex: TestTenant;
+  /** Of every form there is, here and at another tenant, each opened once. */
+  const otherTokens: string[] = [];
 
   beforeAll(async () => {
     server = await startTestServer({
       change: (config) => ({ ...config, protocol: { ...config.protocol, ciba: true } }),
     });
     [acme, globex] = [await createTestTenant(server, 'acme'), await createTestTenant(server, 'globex')];
-  });
+    for (const tenant of [acme, globex])
+      for (const form of forms) otherTokens.push((await form.open(server, tenant)).token);
+  }, 120_000);
 
   afterAll(async () => {
     expect(server.log).toEqual([]);
@@ -88,11 +92,17 @@ describe('C25: a form that was sent from elsewhere', () => {
     agent.cookies().filter((cookie) => /^_(?:session|interaction)/.test(cookie));
 
   /** Nothing was decided, nothing written, and no cookie changed. */
-  async function expectNothing(form: OpenedForm, statuses: readonly number[], act: () => Promise<Page>): Promise<void> {
+  async function expectNothing(
+    form: OpenedForm,
+    statuses: readonly number[],
+    acts: readonly (() => Promise<Page>)[],
+  ): Promise<void> {
     const [rows, cookies] = [await countRows(server.database), cookiesOf(form.agent)];
-    const answer = await act();
-    expect(statuses).toContain(answer.status);
-    expect(answer.headers.get('location')).toBeNull();
+    for (const act of acts) {
+      const answer = await act();
+      expect(statuses).toContain(answer.status);
+      expect(answer.headers.get('location')).toBeNull();
+    }
     expect(cookiesOf(form.agent)).toEqual(cookies);
     expect(await countRows(server.database)).toEqual(rows);
   }
@@ -164,8 +174,6 @@ describe('C25: a form that was sent from elsewhere', () => {
       const form = await kind.open(server, acme);
       const stale = await kind.open(server, acme);
       await send(stale, { ...stale.hidden, ...kind.fields(acme, stale) });
-      const others = await Promise.all(forms.map((other) => other.open(server, acme)));
-      const foreign = await Promise.all(forms.map((other) => other.open(server, globex)));
       const { token } = form;
       const guesses = [
         '',
@@ -180,14 +188,14 @@ describe('C25: a form that was sent from elsewhere', () => {
         form.path.split('/').at(-1) ?? '',
         ...form.agent.cookies().map((cookie) => cookie.slice(cookie.indexOf('=') + 1)),
         stale.token,
-        ...others.map((other) => other.token),
-        ...foreign.map((other) => other.token),
+        ...otherTokens,
       ];
-      for (const guess of guesses)
-        await expectNothing(form, [400, 403], () =>
-          send(form, { ...kind.fields(acme, form), [kind.tokenName]: guess }),
-        );
-      await expectNothing(form, [400, 403], () => send(form, kind.fields(acme, form)));
+      const fields = kind.fields(acme, form);
+      await expectNothing(
+        form,
+        [400, 403],
+        [() => send(form, fields), ...guesses.map((guess) => () => send(form, { ...fields, [kind.tokenName]: guess }))],
+      );
       expect((await send(form, { ...form.hidden, ...kind.fields(acme, form) })).status).toBe(believed);
     });
 
@@ -196,8 +204,10 @@ describe('C25: a form that was sent from elsewhere', () => {
       const stranger = { ...form, agent: createUserAgent(server.origin) };
       const another = await kind.open(server, acme);
       for (const elsewhere of [stranger, { ...another, path: form.path }])
-        await expectNothing(elsewhere, [400, 403], () =>
-          send(elsewhere, { ...form.hidden, ...kind.fields(acme, form) }),
+        await expectNothing(
+          elsewhere,
+          [400, 403],
+          [() => send(elsewhere, { ...form.hidden, ...kind.fields(acme, form) })],
         );
       expect((await send(form, { ...form.hidden, ...kind.fields(acme, form) })).status).toBe(believed);
     });
@@ -208,7 +218,7 @@ describe('C25: a form that was sent from elsewhere', () => {
       const done = await send(form, fields);
       await form.agent.follow(new URL(done.headers.get('location') ?? '', server.origin).href);
       if (kind.mayRepeat) return expect((await send(form, fields)).status).toBe(believed);
-      await expectNothing(form, [400, 403], () => send(form, fields));
+      await expectNothing(form, [400, 403], [() => send(form, fields)]);
     });
 
     it('does nothing as a link, nor in another encoding', async () => {

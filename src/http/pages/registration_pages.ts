@@ -116,12 +116,13 @@ function showSignUp(
   if (registration !== 'open') {
     const model = { policy: registration, signInAddress, help: policy['links.help'] };
     const { pathname } = new URL(visit.address);
-    return kit.show(visit, {
+    kit.show(visit, {
       name: 'signup_closed',
       model,
       status,
       languageSwitch: { kind: 'link', address: pathname },
     });
+    return;
   }
   kit.show(visit, {
     name: 'signup',
