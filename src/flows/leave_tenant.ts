@@ -17,6 +17,7 @@ import {
   setDeletionDueAt,
 } from '#src/storage/tables/departures.ts';
 import { deletePendingSignInsOf } from '#src/storage/tables/pending_sign_ins.ts';
+import { deleteProofsOf } from '#src/storage/tables/proofs.ts';
 import { deleteRememberedDevices } from '#src/storage/tables/remembered_devices.ts';
 import type { FlowContext } from './flow_context.ts';
 import { endPersonSessions } from './manage_sessions.ts';
@@ -137,8 +138,9 @@ async function inMembership<Outcome extends object>(
 }
 
 async function erase(context: FlowContext, leaving: Leaving): Promise<void> {
-  const { transaction } = leaving;
+  const { transaction, member } = leaving;
   await endEverything(context, leaving, 'deleted');
+  await deleteProofsOf(transaction, { ...leaving, address: member.email_canonical });
   await deleteMembership(transaction, leaving);
   await tell(context, leaving, 'user.deleted');
   await write(context, leaving, { kind: 'account_deleted', ...noticeOf(context) });

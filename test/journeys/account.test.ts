@@ -15,6 +15,7 @@ import {
   refresh,
   type UserAgent,
 } from '#test/support/user_agent.ts';
+import { newAddress, proofFor } from '#test/support/visitor.ts';
 import { createTestTenant, type NewPerson, newPerson, type TestTenant } from '#test/support/world.ts';
 
 let server: TestServer;
@@ -84,7 +85,7 @@ describe('the account', () => {
     for (const area of accountAreas) {
       expect(page.body).toContain(`href="/t/acme/account${area === 'overview' ? '' : `/${area}`}"`);
     }
-    for (const area of ['profile', 'password', 'sessions', 'applications', 'activity', 'export', 'delete']) {
+    for (const area of ['profile', 'email', 'password', 'sessions', 'applications', 'activity', 'export', 'delete']) {
       const other = await agent.follow(`${acme.issuer}/account/${area}`);
       expect([area, other.status, pathOf(other)]).toEqual([area, 200, `/t/acme/account/${area}`]);
       expect(other.headers.get('cache-control')).toBe('no-store');
@@ -171,6 +172,45 @@ describe('the profile', () => {
   });
 });
 
+describe('another address', () => {
+  it('counts once it is proven; until then the old one does, and the history names neither', async () => {
+    const ada = await newPerson(server, acme);
+    const { agent, page } = await visit('/email', ada);
+    const email = newAddress();
+    const asked = await agent.submit(page, { email });
+    expect(pathOf(asked)).toBe('/t/acme/verify');
+    expect((await visit('', ada)).page.status).toBe(200);
+    const { code } = await proofFor(server, acme, email);
+    expect((await agent.submit(asked, { code })).status).toBe(200);
+    expect((await visit('', ada)).page.status).toBe(400);
+    const moved = await visit('', { ...ada, email });
+    expect([moved.page.status, textOf(moved.page).includes(email)]).toEqual([200, true]);
+    const types = ['email.change_requested', 'email.changed'];
+    const events = await readEvents(server.database, { tenantId: acme.id, types });
+    expect(events.filter(({ target_id: target }) => target === ada.id).map(({ type }) => type)).toEqual(types);
+    expect(JSON.stringify(events)).not.toContain(email);
+  });
+
+  it('that is somebody else’s gets the same answer as one that is free', async () => {
+    const [ada, grace] = [await newPerson(server, acme), await newPerson(server, globex)];
+    const { agent, page } = await visit('/email', ada);
+    const [taken, free] = [
+      await agent.submit(page, { email: grace.email }),
+      await agent.submit(await agent.follow(page.url), { email: newAddress() }),
+    ];
+    expect([taken.status, pathOf(taken)]).toEqual([free.status, pathOf(free)]);
+  });
+
+  it.each([
+    ['', 'Vul een e-mailadres in.'],
+    ['ada@', 'geen e-mailadres'],
+  ])('is refused when it is none: %j', async (email, words) => {
+    const { agent, page } = await visit('/email', await newPerson(server, acme));
+    const refused = await agent.submit(page, { email });
+    expect([refused.status, textOf(refused).includes(words)]).toEqual([400, true]);
+  });
+});
+
 describe('a new password', () => {
   it('ends everything the old one opened, everywhere, but this browser, which gets another identifier', async () => {
     const ada = await newPerson(server, acme, globex);
@@ -251,27 +291,31 @@ describe('a new password', () => {
 });
 
 describe('sensitive pages', () => {
-  it.each(['/password', '/export', '/delete'])('%s asks again after five minutes, and says why', async (path) => {
-    const ada = await newPerson(server, acme);
-    const { agent } = await visit('', ada);
-    expect((await agent.follow(`${acme.issuer}/account${path}`)).url).toBe(`${acme.issuer}/account${path}`);
-    const opened = await agent.follow(`${acme.issuer}/account${path}`);
-    await ageSignIns(301);
-    const asked = await agent.follow(`${acme.issuer}/account${path}`);
-    expect(asked.body).toContain('name="password"');
-    expect(textOf(asked)).toContain('vragen wij u toch opnieuw in te loggen');
-    // The form that is still open does nothing either.
-    const fields: Readonly<Record<string, Record<string, string>>> = {
-      '/password': { password: ada.password, new_password: newPassword },
-      '/export': {},
-      '/delete': { decision: 'delete', confirm: 'yes' },
-    };
-    const sent = await agent.submit(opened, fields[path] ?? {});
-    expect(sent.body).toContain('name="password"');
-    expect(pathOf(sent)).toContain('/interaction/');
-    const back = await agent.submit(asked, { email: ada.email, password: ada.password });
-    expect([back.status, back.url]).toEqual([200, `${acme.issuer}/account${path}`]);
-  });
+  it.each(['/email', '/password', '/export', '/delete'])(
+    '%s asks again after five minutes, and says why',
+    async (path) => {
+      const ada = await newPerson(server, acme);
+      const { agent } = await visit('', ada);
+      expect((await agent.follow(`${acme.issuer}/account${path}`)).url).toBe(`${acme.issuer}/account${path}`);
+      const opened = await agent.follow(`${acme.issuer}/account${path}`);
+      await ageSignIns(301);
+      const asked = await agent.follow(`${acme.issuer}/account${path}`);
+      expect(asked.body).toContain('name="password"');
+      expect(textOf(asked)).toContain('vragen wij u toch opnieuw in te loggen');
+      // The form that is still open does nothing either.
+      const fields: Readonly<Record<string, Record<string, string>>> = {
+        '/email': { email: newAddress() },
+        '/password': { password: ada.password, new_password: newPassword },
+        '/export': {},
+        '/delete': { decision: 'delete', confirm: 'yes' },
+      };
+      const sent = await agent.submit(opened, fields[path] ?? {});
+      expect(sent.body).toContain('name="password"');
+      expect(pathOf(sent)).toContain('/interaction/');
+      const back = await agent.submit(asked, { email: ada.email, password: ada.password });
+      expect([back.status, back.url]).toEqual([200, `${acme.issuer}/account${path}`]);
+    },
+  );
 
   it('ask for both factors of who has two, also in a session of one', async () => {
     const ada = await newPerson(server, acme);

@@ -90,8 +90,16 @@ async function openWays(holdings: Holdings): Promise<readonly string[]> {
   return tried;
 }
 
+/** A link and a code for another address, which is not proven yet. */
+async function askForAnotherAddress({ email, password }: NewPerson): Promise<void> {
+  const agent = createUserAgent(first.origin);
+  const page = await agent.submit(await agent.follow(`${acme.issuer}/account/email`), { email, password });
+  const asked = await agent.submit(page, { email: `new-${email}` });
+  expect(asked.url).toBe(`${acme.issuer}/verify`);
+}
+
 /** Every table but the history, which says what happened and not who it was, and what is to be told to applications. */
-async function tablesThatName(id: string): Promise<readonly string[]> {
+async function tablesThatName(id: string, tenant?: TestTenant): Promise<readonly string[]> {
   const { database } = first;
   const tables = await queryAsSuperuser<{ name: string }>(
     database,
@@ -100,9 +108,11 @@ async function tablesThatName(id: string): Promise<readonly string[]> {
   );
   const found: string[] = [];
   for (const { name } of tables) {
-    const rows = await queryAsSuperuser(database, `select from ${name} t where to_json(t)::text like $1 limit 1`, [
-      `%${id}%`,
-    ]);
+    const rows = await queryAsSuperuser(
+      database,
+      `select from ${name} t where to_json(t)::text like $1 and ($2::text is null or to_json(t) ->> 'tenant_id' = $2) limit 1`,
+      [`%${id}%`, tenant?.id ?? null],
+    );
     if (rows.length > 0) found.push(name);
   }
   return found;
@@ -113,6 +123,7 @@ describe('somebody who is deleted', () => {
     const person = await newPerson(first, acme);
     const before = await comeIn(acme, person);
     const others = await comeIn(acme, acme.person);
+    await askForAnotherAddress(person);
     await giveTotp(first, acme, person.id);
     await giveBackupCodes(first, acme, person.id);
     await context()
@@ -125,7 +136,15 @@ describe('somebody who is deleted', () => {
         ),
       );
     expect(await tablesThatName(person.id)).toEqual(
-      expect.arrayContaining(['artifacts', 'backup_codes', 'memberships', 'passkeys', 'remembered_devices', 'users']),
+      expect.arrayContaining([
+        'artifacts',
+        'backup_codes',
+        'memberships',
+        'passkeys',
+        'proofs',
+        'remembered_devices',
+        'users',
+      ]),
     );
 
     expect(await deleteMember(context(), { tenantId: acme.id, userId: person.id })).toEqual({ outcome: 'deleted' });
@@ -144,11 +163,13 @@ describe('somebody who is deleted', () => {
   it('stays who they are at another tenant, and is gone when they leave that too', async () => {
     const person = await newPerson(first, acme, globex);
     const atAcme = await comeIn(acme, person);
+    await askForAnotherAddress(person);
     const atGlobex = await comeIn(globex, person);
     await deleteMember(context(), { tenantId: acme.id, userId: person.id });
     expect(await openWays(atAcme)).toEqual([]);
     expect(await openWays(atGlobex)).toEqual(Object.keys(ways));
     expect(await tablesThatName(person.id)).toContain('users');
+    for (const text of [person.id, person.email]) expect(await tablesThatName(text, acme)).toEqual([]);
 
     await deleteMember(context(), { tenantId: globex.id, userId: person.id });
     expect(await tablesThatName(person.id)).toEqual([]);

@@ -106,6 +106,14 @@ export const forms: readonly FormKind[] = [
       openOwnPage(server, tenant, { path: '/profile', agent }),
   },
   {
+    view: 'account_email',
+    tokenName: 'csrf',
+    mayRepeat: true,
+    fields: () => ({ email: newAddress() }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, { path: '/email', agent }),
+  },
+  {
     view: 'account_password',
     tokenName: 'csrf',
     fields: (_tenant, { agent }) => ({

@@ -24,8 +24,10 @@ import { activityTypes } from './activity_models.ts';
 import { mountDeparturePages } from './departure_pages.ts';
 import { field, goTo, type PageState, parseForm } from './interaction_step.ts';
 import { mountOwnAccessPages } from './own_access_pages.ts';
+import { mountOwnEmailPage } from './own_email_pages.ts';
 import type { OwnPagesKit, OwnVisit } from './own_pages.ts';
 import { mountOwnPasswordPage } from './own_password_pages.ts';
+import type { VisitorPagesOptions } from './visitor_pages.ts';
 
 const activitiesTogether = 25;
 const eventId = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -38,7 +40,11 @@ const profileForm = z.strictObject({
   locale: z.enum(['', 'nl', 'en']).default(''),
 });
 
-export function mountAccountPages(router: Router<PageState>, kit: OwnPagesKit, options: AccountPagesOptions): void {
+export function mountAccountPages(
+  router: Router<PageState>,
+  kit: OwnPagesKit,
+  options: AccountPagesOptions & VisitorPagesOptions,
+): void {
   const { accountServices } = options;
 
   router.get(`/t/:slug${accountPath}`, async (ctx) => {
@@ -128,6 +134,7 @@ export function mountAccountPages(router: Router<PageState>, kit: OwnPagesKit, o
     });
   });
 
+  mountOwnEmailPage(router, kit, options);
   mountOwnPasswordPage(router, kit, options);
   mountOwnAccessPages(router, kit, options);
   mountDeparturePages(router, kit, options);

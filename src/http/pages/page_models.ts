@@ -9,6 +9,7 @@ import { consentPages } from './consent_models.ts';
 import { departurePages } from './departure_models.ts';
 import { homePages } from './home_models.ts';
 import { ownApplicationsPages } from './own_applications_models.ts';
+import { ownEmailPages } from './own_email_models.ts';
 import { ownPasswordPages } from './own_password_models.ts';
 import { ownSessionsPages } from './own_sessions_models.ts';
 import type { Presenter } from './page_shell.ts';
@@ -28,6 +29,7 @@ const pages = {
   ...departurePages,
   ...homePages,
   ...ownApplicationsPages,
+  ...ownEmailPages,
   ...ownPasswordPages,
   ...ownSessionsPages,
   ...problemPages,

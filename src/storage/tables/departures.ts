@@ -14,6 +14,7 @@ interface Member {
 /** Whom to write to, and when the end comes. */
 export interface LeavingMemberRow {
   readonly email: string;
+  readonly email_canonical: string;
   readonly locale: 'nl' | 'en';
   readonly deletion_due_at: Date | null;
 }
@@ -24,7 +25,7 @@ export async function lockMembership(
   { tenantId, userId }: Member,
 ): Promise<LeavingMemberRow | undefined> {
   const rows = await transaction.query<LeavingMemberRow>(
-    `select u.email::text as email, coalesce(u.locale, t.locale) as locale, m.deletion_due_at
+    `select u.email::text as email, u.email_canonical, coalesce(u.locale, t.locale) as locale, m.deletion_due_at
        from memberships m join users u on u.id = m.user_id join tenants t on t.id = m.tenant_id
       where m.tenant_id = $1 and m.user_id = $2 for update of m`,
     [tenantId, userId],

@@ -139,3 +139,15 @@ export async function forgetMailed(
 ): Promise<void> {
   await transaction.query('select proofs_end_of_person($1, $2, $3)', [tenantId, userId, now]);
 }
+
+/** Of somebody who leaves a tenant: whatever was mailed to them there, or kept of an address that is theirs. */
+export async function deleteProofsOf(
+  transaction: Transaction,
+  { tenantId, userId, address }: { readonly tenantId: TenantId; readonly userId: UserId; readonly address: string },
+): Promise<void> {
+  await transaction.query('delete from proofs where tenant_id = $1 and (user_id = $2 or address = $3)', [
+    tenantId,
+    userId,
+    address,
+  ]);
+}

@@ -3,6 +3,7 @@ import type { OverviewModel } from '#src/http/pages/account_models.ts';
 import { type ActivityModel, activityTypes } from '#src/http/pages/activity_models.ts';
 import type { DepartureModel } from '#src/http/pages/departure_models.ts';
 import type { OwnApplicationsModel } from '#src/http/pages/own_applications_models.ts';
+import type { OwnEmailModel } from '#src/http/pages/own_email_models.ts';
 import type { OwnPasswordModel } from '#src/http/pages/own_password_models.ts';
 import type { OwnSessionsModel } from '#src/http/pages/own_sessions_models.ts';
 import type { ProfileModel } from '#src/http/pages/profile_models.ts';
@@ -27,6 +28,8 @@ const profile: ProfileModel = {
 };
 
 const password: OwnPasswordModel = { ...form('password'), account, minimumCharacters: 12 };
+
+const email: OwnEmailModel = { ...form('email'), account };
 
 const session: OwnSessionsModel['sessions'][number] = {
   id: 'abc',
@@ -134,6 +137,17 @@ export const accountFixtures = {
           { model: { ...password, error: { kind: 'unacceptable' as const, reason } }, shell },
         ]),
       ),
+    },
+  },
+  account_email: {
+    initial: { model: email, shell },
+    error: { model: { ...email, email: 'ada@', error: 'invalid' }, shell },
+    success: { without: 'leads on to the page for the code' },
+    more: {
+      'error unchanged': { model: { ...email, email: account, error: 'unchanged' }, shell },
+      'error missing': { model: { ...email, error: 'missing' }, shell },
+      'error throttled': { model: { ...email, error: 'throttled', retryAfterMinutes: 12.3 }, shell },
+      'whose language switch posts the form': { model: email, shell: { ...shell, languageSwitch: { kind: 'form' } } },
     },
   },
   account_sessions: {
