@@ -1,7 +1,7 @@
 /** What the person's own pages look like together: the way from one to another, and how a browser is named. */
 import Bowser from 'bowser';
 import { accountPath } from '#src/oidc/provider.ts';
-import { displayName, type Navigation, type PageContext } from './page_shell.ts';
+import { displayName, type Navigation, type PageContext, safeAddress } from './page_shell.ts';
 import type { Translate } from './translations.ts';
 
 /** In the order in which they are shown; each is its address below `accountPath`. */
@@ -30,16 +30,15 @@ export interface AccountModel {
 export function accountNavigation({ base }: AccountModel, current: AccountArea, t: Translate): Navigation {
   return {
     label: t('account.navigation'),
-    links: accountAreas.map((area) => ({
-      label: t(`account.area.${area}`),
-      address: accountAddress(base, area),
-      current: area === current,
-    })),
+    links: accountAreas.flatMap((area) => {
+      const address = accountAddress(base, area);
+      return address === undefined ? [] : [{ label: t(`account.area.${area}`), address, current: area === current }];
+    }),
   };
 }
 
-export function accountAddress(base: string, area: AccountArea): string {
-  return area === 'overview' ? base + accountPath : `${base}${accountPath}/${area}`;
+export function accountAddress(base: string, area: AccountArea): string | undefined {
+  return safeAddress(area === 'overview' ? base + accountPath : `${base}${accountPath}/${area}`);
 }
 
 /** What every page of the account begins with. */

@@ -38,10 +38,10 @@ function presentOverview(model: OverviewModel, context: PageContext): PageView {
         : { due: presentMoment(model.deletionDueAt, shell), address: accountAddress(model.base, 'delete') },
     areas: accountAreas
       .filter((area) => area !== 'overview')
-      .map((area: AccountArea) => ({
-        label: t(`account.area.${area}`),
-        address: accountAddress(model.base, area),
-        detail: t(`account.about.${area}`),
-      })),
+      .flatMap((area: AccountArea) => {
+        const address = accountAddress(model.base, area);
+        if (address === undefined) return [];
+        return [{ label: t(`account.area.${area}`), address, detail: t(`account.about.${area}`) }];
+      }),
   };
 }

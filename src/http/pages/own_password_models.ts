@@ -48,8 +48,8 @@ function presentOwnPassword(model: OwnPasswordModel, context: PageContext): Page
     newPassword: presentField(
       {
         name: 'new_password',
-        label: t('account_password.new'),
-        hint: t('account_password.rules', { count }),
+        label: t('new_password.label'),
+        hint: t('new_password.rules', { count }),
         autocomplete: 'new-password',
         passwordRules: `minlength: ${count};`,
       },
@@ -59,26 +59,21 @@ function presentOwnPassword(model: OwnPasswordModel, context: PageContext): Page
   };
 }
 
-function errorsOf({ error, minimumCharacters }: OwnPasswordModel, t: Translate): readonly FieldMessage[] {
+function errorsOf({ error }: OwnPasswordModel, t: Translate): readonly FieldMessage[] {
   if (error === undefined) return [];
   switch (error.kind) {
     case 'missing_current':
     case 'wrong':
       return [{ field: 'password', text: t(`account_password.error.${error.kind}`) }];
     case 'missing_new':
-      return [{ field: 'new_password', text: t('account_password.error.missing_new') }];
+      return [{ field: 'new_password', text: t('new_password.error.missing') }];
     case 'busy':
     case 'lost_race':
       return [{ text: t(`account_password.error.${error.kind}`) }];
     case 'throttled':
       return [{ text: t('account_password.error.throttled', { count: wholeMinutes(error.retryAfterMinutes) }) }];
     case 'unacceptable':
-      return [
-        {
-          field: 'new_password',
-          text: t(`account_password.unacceptable.${error.reason}`, { count: minimumCharacters }),
-        },
-      ];
+      return [{ field: 'new_password', text: t(`new_password.error.${error.reason}`) }];
     default: {
       const never: never = error;
       return never;
