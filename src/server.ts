@@ -13,6 +13,7 @@ import { createDevelopmentMailbox, createMailDelivery, type MailDelivery } from 
 import { queueUnlockMail } from '#src/flows/unlock.ts';
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
+import { relyingPartyOf } from '#src/foundation/relying_party.ts';
 import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
 import { type BreachedPasswords, createBreachedPasswords } from '#src/gateways/breached_passwords.ts';
 import { createEgress, type Egress } from '#src/gateways/egress.ts';
@@ -289,7 +290,8 @@ export async function startServer(config: Config, options: StartServerOptions): 
     const limits = { mailBudgets: config.mail.budgets, proofs: config.proofs, settings: config.signIn };
     const services = { database, passwords, clock, sealer, publicUrl: config.http.publicUrl, ...limits };
     const tellOfLock: TellOfLock = (transaction, lock) => queueUnlockMail(services, transaction, lock);
-    const signInServices = { ...services, tellOfLock };
+    const relyingParty = relyingPartyOf(config.http.publicUrl);
+    const signInServices = { ...services, tellOfLock, relyingParty };
     server.on(
       'request',
       createApp({

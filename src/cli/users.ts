@@ -20,6 +20,7 @@ import {
   passwordWarnings,
   takingPassword,
 } from './user_passwords.ts';
+import { type ResetSecondFactorOptions, resetFactorsOf } from './user_second_factor.ts';
 
 interface CreateOptions extends TenantOptions, PasswordOptions {
   readonly email: string;
@@ -99,6 +100,17 @@ export function addUserCommands(program: Command, runner: Runner): void {
       await withPerson(runner, { person, options }, (session, found) => resetPassword(session, { ...found, chosen }));
       return undefined;
     }),
+  );
+
+  answering(
+    oneUser(user, 'reset-second-factor')
+      .description('take every second factor of a person away, who is told and signed out')
+      .requiredOption('--reason <text>', 'why; the person reads it, and it stays in the history'),
+    ['user reset-second-factor --tenant acme ada@example.org --reason "lost the phone, seen at the desk"'],
+  ).action((person: string | undefined, options: OneUserOptions & ResetSecondFactorOptions) =>
+    withPerson(runner, { person, options }, (session, found) =>
+      resetFactorsOf(session, { ...found, reason: options.reason }),
+    ),
   );
 
   answering(oneUser(user, 'unlock').description('forget the failed passwords of a person who is locked out'), [
@@ -246,7 +258,7 @@ async function list(session: Session, options: TenantOptions): Promise<Answer> {
   };
 }
 
-interface FoundPerson {
+export interface FoundPerson {
   readonly tenant: TenantRow;
   readonly member: MemberRow;
 }

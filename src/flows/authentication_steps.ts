@@ -5,6 +5,7 @@
  */
 import { type Authentication, authenticate, type FactorRecord } from '#src/domain/authentication.ts';
 import type { NewEvent } from '#src/domain/event.ts';
+import type { MailBudgets } from '#src/domain/mail.ts';
 import type { PeopleSettings } from '#src/domain/people_settings.ts';
 import { type FactorsHeld, methodsOf, missingStep, type SecondFactorMethod } from '#src/domain/second_factor.ts';
 import type { SignInThrottleSettings } from '#src/domain/sign_in_throttle.ts';
@@ -13,15 +14,17 @@ import type { UserId } from '#src/domain/user.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import { randomValue, sha256, uuidv7 } from '#src/foundation/identifiers.ts';
 import type { PasswordHasher } from '#src/foundation/password_hashing.ts';
+import type { RelyingParty } from '#src/foundation/relying_party.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
 import type { Database, Transaction } from '#src/storage/database.ts';
 import { appendEvent, type Origin } from '#src/storage/event_log.ts';
 import type { SignInPersonRow } from '#src/storage/tables/factors.ts';
-import { deletePendingSignIn, putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
+import { deletePendingSignIn, putPendingSignIn, type WantedStep } from '#src/storage/tables/pending_sign_ins.ts';
 import { touchLastSignIn } from '#src/storage/tables/people.ts';
 import { insertRememberedDevice, touchRememberedDevice } from '#src/storage/tables/remembered_devices.ts';
 import type { TellOfLock } from './account_lock.ts';
 import { Refusal } from './flow_context.ts';
+import { notifyPerson } from './notify_person.ts';
 import type { VerificationServices } from './request_verification.ts';
 
 export interface SignInServices extends VerificationServices {
@@ -32,6 +35,9 @@ export interface SignInServices extends VerificationServices {
   readonly settings: SignInThrottleSettings;
   /** Writes the mail that tells of a lock; without it nobody is told. */
   readonly tellOfLock?: TellOfLock | undefined;
+  readonly mailBudgets: MailBudgets;
+  /** As whom passkeys know this installation. */
+  readonly relyingParty: RelyingParty;
 }
 
 /** Where a sign-in is under way: at which tenant, for which client, in which interaction. */
@@ -135,13 +141,21 @@ export async function proceed(
     : { outcome: 'second_factor', methods: methodsOf(held, place.policy) };
 }
 
+/** What is known to be right, and what uses it up. */
+export interface ProvenFactor {
+  readonly record: FactorRecord;
+  readonly use: (transaction: Transaction) => Promise<boolean>;
+  /** The word for it, when `use` says no. */
+  readonly whenUsed: 'used_before' | 'counter_went_back' | 'wrong';
+}
+
 export type Finished = SignedIn | { readonly outcome: 'expired' | 'used' };
 
 export interface Finish {
   readonly userId: UserId;
   readonly factors: readonly FactorRecord[];
-  /** The sign-in was half done: it is used up, and of two who finish it one is late. */
-  readonly pending?: boolean;
+  /** The sign-in was half done and waited for this: it is used up, and of two who finish it one is late. */
+  readonly pending?: WantedStep | undefined;
   /** Uses up what proved the last factor; false when somebody else did. In the same transaction. */
   readonly use?: (transaction: Transaction) => Promise<boolean>;
   /** The person wishes that no second factor is asked for in this browser for a while; where the tenant allows it. */
@@ -167,12 +181,17 @@ export async function finish(
       const refuse = (outcome: 'expired' | 'used'): never => {
         throw new Refusal<Finished>({ outcome });
       };
-      if (pending === true && !(await deletePendingSignIn(transaction, { tenantId, keyHash: keyHashOf(key) })))
-        refuse('expired');
+      const step = { tenantId, keyHash: keyHashOf(key), userId };
       if (use !== undefined && !(await use(transaction))) refuse('used');
-      await touchLastSignIn(transaction, { tenantId, userId, now });
+      if (pending !== undefined && !(await deletePendingSignIn(transaction, { ...step, wanted: pending })))
+        refuse('expired');
+      const person = await touchLastSignIn(transaction, { tenantId, userId, now });
+      // Shut out since the factor was proven: asked again here, where nothing can come in between.
+      if (person === undefined) return refuse('expired');
       const sparedUntil = spared > 0 ? new Date(now.getTime() + spared * 86_400_000) : undefined;
-      const device = await remember(transaction, place, { userId, now, sparedUntil });
+      const { device, isNews } = await remember(transaction, place, { userId, now, sparedUntil });
+      if (isNews)
+        await notifyPerson(services, transaction, { tenantId, origin, ...person, mail: { kind: 'new_device' } });
       const event: NewEvent = {
         type: 'user.signed_in',
         outcome: 'success',
@@ -195,17 +214,18 @@ async function remember(
   transaction: Transaction,
   { tenantId, origin, deviceToken }: SignInPlace,
   { userId, now, sparedUntil }: { readonly userId: UserId; readonly now: Date; readonly sparedUntil: Date | undefined },
-): Promise<RememberedDevice | undefined> {
+): Promise<{ readonly device: RememberedDevice | undefined; readonly isNews: boolean }> {
   const expiresAt = new Date(now.getTime() + DEVICE_SECONDS * 1000);
   const { ip, userAgent } = origin;
   const seen = { tenantId, userId, ip, userAgent, now, expiresAt, secondFactorSparedUntil: sparedUntil };
   const isKnown =
     deviceToken !== undefined &&
     (await touchRememberedDevice(transaction, { ...seen, tokenHash: deviceHashOf(deviceToken) }));
-  if (isKnown) return undefined;
+  if (isKnown) return { device: undefined, isNews: false };
   const token = randomValue();
-  await insertRememberedDevice(transaction, { ...seen, id: uuidv7(now), tokenHash: deviceHashOf(token) });
-  return { token, expiresAt };
+  const device = { ...seen, id: uuidv7(now), tokenHash: deviceHashOf(token) };
+  const isNews = await insertRememberedDevice(transaction, device);
+  return { device: { token, expiresAt }, isNews };
 }
 
 export function deviceHashOf(token: string): Buffer {

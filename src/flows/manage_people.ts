@@ -8,6 +8,7 @@ import type { TenantId } from '#src/domain/tenant.ts';
 import { judgeNewPassword, parsePersonName, type UserId, userId } from '#src/domain/user.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
+import { deletePendingSignInsOf } from '#src/storage/tables/pending_sign_ins.ts';
 import {
   assignRoles,
   findAddressOfInstallation,
@@ -168,6 +169,7 @@ export async function changeMembershipStatus(
     // Dead at once because the membership is; gone, because a thief must not be let back in together with the owner. Again when
     // the member is let in: a sign-in that had been judged before the door was shut may have written its session after it.
     await endAccount(transaction, change);
+    await deletePendingSignInsOf(transaction, change);
     const event: NewEvent = {
       type: input.status === 'active' ? 'user.enabled' : 'user.disabled',
       outcome: 'success',

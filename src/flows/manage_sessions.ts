@@ -8,6 +8,7 @@ import type { TenantDatabase, Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { type LogoutRow, listLogouts, requeueDeadLogouts } from '#src/storage/tables/backchannel_logouts.ts';
 import { deletePendingSignInsOf } from '#src/storage/tables/pending_sign_ins.ts';
+import { spareNoSecondFactor } from '#src/storage/tables/remembered_devices.ts';
 import {
   endAccount,
   endSession,
@@ -115,7 +116,7 @@ export async function endPersonSessions(
 
 /**
  * The same at every tenant that the person is a member of, in one transaction: what one password opened ends wherever it did, or
- * nothing changes. `tenantIds`: from `listTenantsOfPerson`, asked before the transaction began. Each tenant's history tells its own part.
+ * nothing changes. No browser spares them a second factor any more. `tenantIds`: from `listTenantsOfPerson`, asked before the transaction began. Each tenant's history tells its own part.
  *
  * This is the one place where a transaction goes from tenant to tenant: the functions it calls say themselves whose they are, and
  * the tenant that it was opened for comes last, so that what follows is that tenant's again.
@@ -140,6 +141,7 @@ export async function endPersonEverywhere(
     });
     total = { sessions: total.sessions + ended.sessions, grants: total.grants + ended.grants };
     await deletePendingSignInsOf(transaction, { tenantId: id, userId });
+    await spareNoSecondFactor(transaction, { tenantId: id, userId });
   }
   return total;
 }

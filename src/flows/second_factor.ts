@@ -7,10 +7,8 @@ import { parseBackupCode } from '#src/domain/backup_code.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import { methodsOf, missingStep, type SecondFactorMethod } from '#src/domain/second_factor.ts';
 import type { UserId } from '#src/domain/user.ts';
-import { sha256 } from '#src/foundation/identifiers.ts';
 import { totpSecretContext } from '#src/foundation/sealing_contexts.ts';
 import { totpStepOf } from '#src/foundation/totp.ts';
-import type { Transaction } from '#src/storage/database.ts';
 import { appendEvent, recordEvent } from '#src/storage/event_log.ts';
 import { acceptTotpStep, findTotp, readSignInPersonById, useBackupCode } from '#src/storage/tables/factors.ts';
 import {
@@ -27,10 +25,18 @@ import {
   keyHashOf,
   PENDING_SECONDS,
   PENDING_TRIES,
+  type ProvenFactor,
   type SignedIn,
   type SignInPlace,
   type SignInServices,
 } from './authentication_steps.ts';
+import { backupCodeHash } from './backup_codes.ts';
+import { checkEmailCode } from './email_codes.ts';
+import { notifyMember } from './notify_person.ts';
+import { checkPasskey } from './passkeys.ts';
+
+/** How fresh a session must be for a second factor to be set up in it. */
+const ENROLMENT_SECONDS = 300;
 
 export interface PendingSignIn {
   readonly userId: UserId;
@@ -62,8 +68,9 @@ export async function findPendingSignIn(
 
 /** A factor that was brought, not yet looked at. */
 export type SecondFactorProof =
-  | { readonly kind: 'totp'; readonly code: string }
-  | { readonly kind: 'backup_code'; readonly code: string };
+  | { readonly kind: 'totp' | 'backup_code' | 'email_code'; readonly code: string }
+  /** What the browser sent, as text. */
+  | { readonly kind: 'passkey'; readonly answer: string };
 
 export type ContinueOutcome =
   | SignedIn
@@ -71,12 +78,6 @@ export type ContinueOutcome =
   /** Nothing is half done here (any more): the sign-in begins anew. */
   | { readonly outcome: 'expired' }
   | { readonly outcome: 'throttled'; readonly retryAfterSeconds: number };
-
-/** What is known to be right, and what uses it up. */
-export interface ProvenFactor {
-  readonly record: FactorRecord;
-  readonly use: (transaction: Transaction) => Promise<boolean>;
-}
 
 export async function continueSignIn(
   services: SignInServices,
@@ -86,11 +87,30 @@ export async function continueSignIn(
   return continueWith(services, place, {
     method: proof.kind,
     rememberDevice,
-    check: (userId) =>
-      proof.kind === 'totp'
-        ? checkTotp(services, place, userId, proof.code)
-        : checkBackupCode(services, place, userId, proof.code),
+    check: (userId) => checkProof(services, place, userId, proof),
   });
+}
+
+function checkProof(
+  services: SignInServices,
+  place: SignInPlace,
+  userId: UserId,
+  proof: SecondFactorProof,
+): Promise<ProvenFactor | undefined> {
+  switch (proof.kind) {
+    case 'totp':
+      return checkTotp(services, place, userId, proof.code);
+    case 'backup_code':
+      return checkBackupCode(services, place, userId, proof.code);
+    case 'email_code':
+      return checkEmailCode(services, place, userId, proof.code);
+    case 'passkey':
+      return checkPasskey(services, place, { purpose: 'second_factor', userId, answer: proof.answer });
+    default: {
+      const never: never = proof;
+      return never;
+    }
+  }
 }
 
 /** The same for every factor: counted, looked at, used up, and signed in by it. */
@@ -112,6 +132,10 @@ export async function continueWith(
   if (pending?.wanted !== 'second_factor') return { outcome: 'expired' };
 
   const userId = pending.user_id;
+  const person = await readSignInPersonById(tenant, userId);
+  if (person?.active !== true) return { outcome: 'expired' };
+  // Only what is offered is looked at: what the tenant has not allowed, or the person has lost, proves nothing.
+  const isOffered = methodsOf(heldBy(person), place.policy).includes(input.method);
   // Whoever tries codes knows the password already: what counts is the account, wherever they are.
   const attempt = {
     tenantId,
@@ -126,14 +150,14 @@ export async function continueWith(
     return { outcome: 'throttled', retryAfterSeconds: decision.retryAfterSeconds };
   }
 
-  const proven = await input.check(userId);
+  const proven = isOffered ? await input.check(userId) : undefined;
   if (proven !== undefined) {
     const { record, use } = proven;
     const factors = [...pending.factors, record];
     const finished = await finish(services, place, {
       userId,
       factors,
-      pending: true,
+      pending: 'second_factor',
       use,
       rememberDevice: input.rememberDevice,
     });
@@ -144,7 +168,7 @@ export async function continueWith(
     if (finished.outcome === 'expired') return { outcome: 'expired' };
   }
   await recordEvent(tenant, {
-    event: failed(place, pending, input.method, proven === undefined ? 'wrong' : 'used_before'),
+    event: failed(place, pending, input.method, proven?.whenUsed ?? 'wrong'),
     origin,
     now,
   });
@@ -192,20 +216,23 @@ export async function checkTotp(
   return {
     record: { method: 'totp', at: now },
     use: (transaction) => acceptTotpStep(transaction, { userId, step }),
+    whenUsed: 'used_before',
   };
 }
 
 export async function checkBackupCode(
-  { database, clock }: Pick<SignInServices, 'database' | 'clock'>,
+  services: Pick<SignInServices, 'database' | 'clock' | 'sealer' | 'mailBudgets'>,
   { tenantId, clientId, origin }: Pick<SignInPlace, 'tenantId' | 'clientId' | 'origin'>,
   userId: UserId,
   typed: string,
 ): Promise<ProvenFactor | undefined> {
   const code = parseBackupCode(typed);
   if (code === undefined) return undefined;
+  const { database, clock } = services;
   const now = clock();
   return {
     record: { method: 'backup_code', at: now },
+    whenUsed: 'wrong',
     // Whether it is one of theirs is found out by using it up.
     async use(transaction) {
       const left = await useBackupCode(transaction, { userId, codeHash: backupCodeHash(userId, code), now });
@@ -219,24 +246,23 @@ export async function checkBackupCode(
         data: { left },
       };
       await appendEvent(transaction, { tenant: database.tenant(tenantId), event, origin, now });
+      const mail = { kind: 'backup_code_used', remaining: left } as const;
+      await notifyMember(services, transaction, { tenantId, userId, origin, mail });
       return true;
     },
   };
 }
 
-export function backupCodeHash(userId: UserId, code: string): Buffer {
-  return sha256(`backup_code\n${userId}\n${code}`);
-}
-
 /**
  * In a session that one factor opened, for an application that asks for both: what that session was opened with counts as proven,
- * as the server kept it. `unmet` where there is no second factor to be had.
+ * as the server kept it. `unmet` where there is no second factor to be had; `sign_in_first` where one has to be set up, and it is long
+ * since the person showed who they are.
  */
 export async function beginStepUp(
   services: SignInServices,
   place: SignInPlace,
   { userId, factors }: { readonly userId: UserId; readonly factors: readonly FactorRecord[] },
-): Promise<{ readonly outcome: WantedStep | 'unmet' }> {
+): Promise<{ readonly outcome: WantedStep | 'unmet' | 'sign_in_first' }> {
   const { tenantId, clientId, key, policy } = place;
   const tenant = services.database.tenant(tenantId);
   const person = await readSignInPersonById(tenant, userId);
@@ -251,6 +277,9 @@ export async function beginStepUp(
     now,
   });
   if (missing === 'unmet' || missing === 'nothing') return { outcome: 'unmet' };
+  // An old session is no proof of whose factor it is that is being set up.
+  if (missing === 'enrolment' && !factors.some(({ at }) => now.getTime() - at.getTime() <= ENROLMENT_SECONDS * 1000))
+    return { outcome: 'sign_in_first' };
   const expiresAt = new Date(now.getTime() + PENDING_SECONDS * 1000);
   const begun = { tenantId, clientId, keyHash: keyHashOf(key), userId, factors, wanted: missing, now, expiresAt };
   await tenant.transaction((transaction) => putPendingSignIn(transaction, begun));

@@ -13,6 +13,7 @@ import { mountAccountPages } from './pages/account_pages.ts';
 import { mountApprovalPages } from './pages/approval_pages.ts';
 import { mountBrand } from './pages/brand.ts';
 import { mountDevelopmentMailbox } from './pages/development_mailbox_pages.ts';
+import { mountFactorPages } from './pages/factor_pages.ts';
 import { mountInteractionPages } from './pages/interaction_pages.ts';
 import type { PageState } from './pages/interaction_step.ts';
 import { mountInvitationPages } from './pages/invitation_pages.ts';
@@ -92,6 +93,7 @@ export function createPagesApp(options: PagesOptions): Pages {
   const ownPages = createOwnPages(options);
   mountSignedIn(tenant, ownPages, options);
   mountAccountPages(tenant, ownPages, options);
+  mountFactorPages(tenant, ownPages, options);
   mountRegistration(tenant, options);
 
   const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);

@@ -111,7 +111,7 @@ async function keepFactors({ context }: TestServer, { id: tenantId, person, slug
   const now = context.clock();
   const hash = sha256(slug);
   await context.database.tenant(tenantId).transaction(async (transaction) => {
-    await putPendingTotp(transaction, { userId: person.id, secretSealed: hash, now });
+    await putPendingTotp(transaction, { userId: person.id, secretSealed: hash, placeHash: hash, now });
     await replaceBackupCodes(transaction, { userId: person.id, codeHashes: [hash], now });
     await transaction.query(
       `insert into passkeys (user_id, credential_id, rp_id, public_key, sign_count, backed_up, name, created_at)
@@ -358,6 +358,7 @@ describe('the role of the platform', () => {
       'sweep_half_done',
       'sweep_logouts',
       'sweep_mails',
+      'sweep_passkey_challenges',
       'sweep_proofs',
       'tenants_of_person',
       'tenants_sealed_otherwise',

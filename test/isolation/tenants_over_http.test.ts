@@ -45,7 +45,7 @@ function pageShapeOf({ status, headers, body }: Page, ...own: readonly string[])
   let text = body;
   for (const value of [headers.get('x-request-id') ?? 'none', ...own]) text = text.replaceAll(value, '…');
   // Codes and CSRF tokens are new each time; so is the time on a page.
-  text = text.replaceAll(/value="[^"]*"/g, '').replaceAll(/<time[^>]*>[^<]*<\/time>/g, '');
+  text = text.replaceAll(/(?:value|data-passkey)="[^"]*"/g, '').replaceAll(/<time[^>]*>[^<]*<\/time>/g, '');
   const location = headers.get('location');
   if (location === null) return { status, text };
   const at = new URL(location, server.origin);

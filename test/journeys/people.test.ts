@@ -375,6 +375,7 @@ function comparableBody(body: string, typed: string): string {
     .replaceAll(/\/interaction\/[\w-]+/g, '/interaction/…')
     .replaceAll(/\?interaction=[\w-]+/g, '?interaction=…')
     .replaceAll(/name="csrf" value="[^"]*"/g, 'name="csrf" value="…"')
+    .replaceAll(/(&#34;challenge&#34;:&#34;)[\w-]+/g, '$1…')
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'request-id')
     .replaceAll(typed, 'typed');
 }

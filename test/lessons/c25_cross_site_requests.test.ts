@@ -110,7 +110,7 @@ describe('C25: a form that was sent from elsewhere', () => {
   describe('is looked for everywhere', () => {
     it('in every view that has a form', () => {
       // Its own, or one that it takes from a partial.
-      const drawsForm = /<form|partials\/(?:destructive|entries)'/;
+      const drawsForm = /<form|partials\/(?:destructive|entries|passkey)'/;
       const views = readdirSync(new URL('../../views', import.meta.url), { recursive: true, encoding: 'utf8' });
       const withForm = views
         .filter((view) => view.endsWith('.ejs') && !/(?:^|\/)mail/.test(view))

@@ -166,6 +166,10 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   sign_in_attempts_forgive: [
     `select sign_in_attempts_forgive('${acme}', ${hash('1-7')}, array[${hash('1-8')}, ${hash('1-9')}])`,
   ],
+  // Writes one row by its key.
+  passkey_challenge_put: [
+    `select passkey_challenge_put('${acme}', ${hash('1-7')}, 'sign_in', ${hash('new')}, null, now())`,
+  ],
   pending_sign_in_read: [`select * from pending_sign_in_read('${acme}', ${hash('1-7')}, 'client-7', now(), 5)`],
   pending_sign_in_try: [`select * from pending_sign_in_try('${acme}', ${hash('1-7')}, 'client-7', now(), 5)`],
   person_forget: [`select person_forget('${acme}', '${person}', now())`],
@@ -262,6 +266,8 @@ const seed = `
     select tenant_id, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'registration', 'person-' || n || '@acme.test',
            ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, sha256((t || '-' || n)::bytea), sha256((t || '-' || n)::bytea),
            sha256((t || '-' || n)::bytea), '{}', now(), now() + interval '1 hour' from everyone;
+  insert into passkey_challenges (tenant_id, place_hash, purpose, challenge_hash, expires_at)
+    select tenant_id, sha256((t || '-' || n)::bytea), 'sign_in', sha256('x'), now() + interval '1 hour' from everyone;
   insert into remembered_devices (tenant_id, token_hash, id, user_id, created_at, last_used_at, expires_at)
     select tenant_id, sha256((t || '-' || n)::bytea), gen_random_uuid(), ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid,
            now(), now(), now() + interval '1 hour' from everyone;

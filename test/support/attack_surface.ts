@@ -116,7 +116,8 @@ export function withoutNoise(text: string): string {
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
     .replaceAll(/\/(interaction|authorize)\/[A-Za-z0-9_-]{43}/g, '/$1/<uid>')
     .replaceAll(/<time datetime="[^"]*">[^<]*<\/time>/g, '<time>')
-    .replaceAll(/(name="xsrf" value=")[^"]*/g, '$1<xsrf>');
+    .replaceAll(/(name="xsrf" value=")[^"]*/g, '$1<xsrf>')
+    .replaceAll(/(&#34;challenge&#34;:&#34;)[\w-]*/g, '$1<challenge>');
 }
 
 /** A word that occurs nowhere by chance. */

@@ -29,6 +29,7 @@ const sweptTables = [
   'pending_sign_ins',
   'proofs',
   'remembered_devices',
+  'passkey_challenges',
   'sign_in_attempts',
 ] satisfies readonly string[];
 

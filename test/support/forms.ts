@@ -1,8 +1,10 @@
 /** Every form that Poort shows, by the view that draws it: how a person gets to see it, and what they would send. */
 import { createInvitation } from '#src/flows/manage_invitations.ts';
 import { openInteraction } from './attack_surface.ts';
+import { type Authenticator, createAuthenticator, passkeyOptionsOf } from './authenticator.ts';
 import { registerHelpDesk } from './help_desk.ts';
-import { newPersonWithTotp, totpCode } from './second_factor.ts';
+import { openOwnPage as openPageOf, shownSecretOf } from './own_pages.ts';
+import { giveBackupCodes, givePasskey, newPersonWithTotp, totpCode } from './second_factor.ts';
 import type { TestServer } from './test_server.ts';
 import {
   authorize,
@@ -85,6 +87,26 @@ interface OwnPageToOpen {
 function signInElsewhere(server: TestServer, tenant: TestTenant, client: TestClient) {
   return (person: NewPerson) => authorize(createUserAgent(server.origin), { tenant, client, person });
 }
+/** An application asks for both factors, and the person has one: the other is set up. */
+async function openSetUp(server: TestServer, tenant: TestTenant, agent: UserAgent): Promise<Page> {
+  const { email, password } = await newPerson(server, tenant);
+  const extra = { prompt: 'login', acr_values: 'urn:poort:acr:mfa' };
+  const signIn = await openInteraction(server, { tenant, agent, extra });
+  return agent.submit(signIn.page, { email, password });
+}
+
+/** One of the own pages, of somebody with an app, backup codes and a passkey. */
+async function openOwn(server: TestServer, tenant: TestTenant, agent: UserAgent, path: string): Promise<OpenedForm> {
+  agent.forgetCookies();
+  const person = await newPersonWithTotp(server, tenant);
+  await giveBackupCodes(server, tenant, person.id);
+  await givePasskey(server, tenant, person.id);
+  const { page } = await openPageOf(server, tenant, { person, path, agent });
+  return opened(agent, page, 'csrf');
+}
+
+/** What asks for a passkey in a browser. */
+const authenticators = new WeakMap<UserAgent, Authenticator>();
 
 /** Of the app whose code is asked for in a browser. */
 const secrets = new WeakMap<UserAgent, string>();
@@ -180,6 +202,56 @@ export const forms: readonly FormKind[] = [
       secrets.set(agent, secret);
       const signIn = await openInteraction(server, { tenant, agent, extra: { prompt: 'login' } });
       return opened(agent, await agent.submit(signIn.page, { email, password }), 'csrf');
+    },
+  },
+  {
+    view: 'set_up_totp',
+    tokenName: 'csrf',
+    fields: (_tenant, { page }) => ({ code: totpCode(shownSecretOf(page), new Date()) }),
+    open: async (server, tenant, agent = createUserAgent(server.origin)) =>
+      opened(agent, await openSetUp(server, tenant, agent), 'csrf'),
+  },
+  {
+    view: 'backup_codes',
+    tokenName: 'csrf',
+    fields: (_tenant, { hidden }) => ({ saved: 'yes', set: hidden['set'] ?? '' }),
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      const setUp = await openSetUp(server, tenant, agent);
+      const codes = await agent.submit(setUp, { code: totpCode(shownSecretOf(setUp), new Date()) });
+      return opened(agent, codes, 'csrf');
+    },
+  },
+  {
+    view: 'own_second_factor',
+    tokenName: 'csrf',
+    fields: (_tenant, { hidden }) => ({ device: hidden['device'] ?? '' }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwn(server, tenant, agent, '/account/second-factor'),
+  },
+  {
+    view: 'factor_deed',
+    tokenName: 'csrf',
+    fields: () => ({}),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwn(server, tenant, agent, '/account/second-factor/app/remove'),
+  },
+  {
+    view: 'own_passkeys',
+    tokenName: 'csrf',
+    fields: (_tenant, { hidden }) => ({ id: hidden['id'] ?? '', deed: 'remove' }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwn(server, tenant, agent, '/account/second-factor/passkeys'),
+  },
+  {
+    view: 'new_passkey',
+    tokenName: 'csrf',
+    fields(_tenant, { agent, page }) {
+      const authenticator = authenticators.get(agent)?.ask(passkeyOptionsOf(page));
+      return { name: 'Key', passkey: authenticator?.register() ?? '' };
+    },
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      authenticators.set(agent, createAuthenticator(server.origin));
+      return openOwn(server, tenant, agent, '/account/second-factor/passkeys/new');
     },
   },
   {

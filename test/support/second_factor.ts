@@ -1,12 +1,14 @@
 /** Second factors that people of a test have, set up behind the pages' back. */
+import { randomBytes } from 'node:crypto';
 import { generateSync } from 'otplib';
 import { formatBackupCode, parseBackupCode } from '#src/domain/backup_code.ts';
 import type { UserId } from '#src/domain/user.ts';
+import { backupCodeHash } from '#src/flows/backup_codes.ts';
 import { addMember } from '#src/flows/manage_people.ts';
-import { backupCodeHash } from '#src/flows/second_factor.ts';
 import { totpSecretContext } from '#src/foundation/sealing_contexts.ts';
 import { makeTotpSecret } from '#src/foundation/totp.ts';
 import { activateTotp, putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.ts';
+import { insertPasskey } from '#src/storage/tables/passkeys.ts';
 import type { TestServer } from './test_server.ts';
 import type { TestTenant } from './world.ts';
 
@@ -15,7 +17,7 @@ export async function giveTotp({ context }: TestServer, { id }: TestTenant, user
   const secret = makeTotpSecret();
   const secretSealed = context.sealer.seal(secret, totpSecretContext(userId));
   await context.database.tenant(id).transaction(async (transaction) => {
-    await putPendingTotp(transaction, { userId, secretSealed, now: context.clock() });
+    await putPendingTotp(transaction, { userId, secretSealed, placeHash: Buffer.alloc(32), now: context.clock() });
     await activateTotp(transaction, { userId, secretSealed, step: 0 });
   });
   return secret;
@@ -39,6 +41,24 @@ export async function giveBackupCodes(
     .tenant(id)
     .transaction((transaction) => replaceBackupCodes(transaction, { userId, codeHashes, now: context.clock() }));
   return codes;
+}
+
+/** A passkey that nobody holds. */
+export async function givePasskey({ context, config }: TestServer, { id }: TestTenant, userId: UserId): Promise<void> {
+  await context.database.tenant(id).transaction((transaction) =>
+    insertPasskey(transaction, {
+      userId,
+      credentialId: randomBytes(32),
+      relyingPartyId: new URL(config.http.publicUrl).hostname,
+      publicKey: randomBytes(32),
+      signCount: 0,
+      transports: [],
+      aaguid: '00000000-0000-0000-0000-000000000000',
+      backedUp: false,
+      name: 'Key',
+      now: context.clock(),
+    }),
+  );
 }
 
 let lastPerson = 0;

@@ -1,5 +1,6 @@
 /** A sign-in as the flows see it, without a browser in front. */
 import type { SignInPlace, SignInServices } from '#src/flows/authentication_steps.ts';
+import { relyingPartyOf } from '#src/foundation/relying_party.ts';
 import { defaultPeopleSettings } from './people_settings.ts';
 import type { TestServer } from './test_server.ts';
 import type { TestTenant } from './world.ts';
@@ -15,6 +16,7 @@ export function signInServicesOf({ server, config }: TestServer): SignInServices
     mailBudgets: config.mail.budgets,
     proofs: config.proofs,
     publicUrl: config.http.publicUrl,
+    relyingParty: relyingPartyOf(config.http.publicUrl),
   };
 }
 

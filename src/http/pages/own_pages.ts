@@ -68,8 +68,8 @@ export interface OwnPagesKit {
    */
   requireOwnSession(ctx: Context, state: PageState, wanted: Wanted): Promise<OwnVisit | undefined>;
   /**
-   * The fields of a form of ours, and who sent it; undefined when they were sent to sign in again. Throws `ProblemRaised` for a form
-   * that is from another site, of nobody, of another session or page, or no form.
+   * The fields of a form of ours, and who sent it; undefined when it is theirs, but they were sent to sign in first. Throws
+   * `ProblemRaised` for a form that is from another site, of another session or page, or no form.
    */
   readOwnForm(
     ctx: Context,
@@ -114,12 +114,15 @@ export function createOwnPages(options: InteractionPagesOptions): OwnPagesKit {
     async readOwnForm(ctx, state, wanted) {
       if (isCrossSite(ctx.headers, config.http.publicUrl)) throw new ProblemRaised(problems.crossSite());
       const fields = await readFormBody(ctx.req, config.http.bodyLimitBytes);
-      // Whose form it was cannot be told any more: to lead to sign-in from here would lead a stranger's form there.
-      if ((await state.engine.findOwnSession(state.exchange)) === undefined)
+      // Whose form it is, before how fresh they are: a form of nobody's leads nowhere.
+      const session = await state.engine.findOwnSession(state.exchange);
+      if (
+        session === undefined ||
+        !formTokens.accepts(fields['csrf'], subjectOf({ state, session, path: wanted.path }))
+      )
         throw new ProblemRaised(problems.staleForm());
       const visit = await kit.requireOwnSession(ctx, state, wanted);
       if (visit === undefined) return undefined;
-      if (!formTokens.accepts(fields['csrf'], subjectOf(visit))) throw new ProblemRaised(problems.staleForm());
       return { visit, fields };
     },
 
@@ -130,7 +133,7 @@ export function createOwnPages(options: InteractionPagesOptions): OwnPagesKit {
   return kit;
 }
 
-function subjectOf({ state, session, path }: OwnVisit): string {
+function subjectOf({ state, session, path }: Pick<OwnVisit, 'state' | 'session' | 'path'>): string {
   return `${state.engine.tenant.id}:own:${session.accountId}:${session.key}:${path}`;
 }
 

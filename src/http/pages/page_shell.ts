@@ -46,7 +46,7 @@ export interface Destination {
 }
 
 /** The small scripts a page may load; every page is complete without them. A file of this name is in views/assets. */
-export type PageScript = 'error_summary' | 'password_toggle' | 'submit_guard' | 'copy_text';
+export type PageScript = 'error_summary' | 'password_toggle' | 'submit_guard' | 'copy_text' | 'webauthn';
 
 /** What a template gets beside the shell: finished words, no choices left. */
 export interface PageView {
@@ -208,6 +208,36 @@ export interface Deed {
   readonly destructive?: boolean | undefined;
   /** What it costs, said before the button. */
   readonly warning?: string | undefined;
+}
+
+/** A form that asks the browser for a passkey and sends its answer in the field `passkey`; for partials/passkey. */
+export interface PasskeyView {
+  readonly action: string;
+  readonly csrf: string;
+  readonly label: string;
+  /** What is said when the browser gave none. */
+  readonly problem: string;
+  /** For views/assets/webauthn.js, as JSON. */
+  readonly asked: string;
+  /** More hidden fields. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
+  /** Of a new one. */
+  readonly name?: FieldView | undefined;
+}
+
+/** Undefined without options: nothing is offered then. `autofill`: also under the field that says `webauthn`. */
+export function presentPasskey(
+  options: object | undefined,
+  {
+    autofill = false,
+    fields = [],
+    ...form
+  }: Pick<PasskeyView, 'action' | 'csrf' | 'label' | 'problem' | 'name'> & {
+    readonly autofill?: boolean;
+    readonly fields?: PasskeyView['fields'];
+  },
+): PasskeyView | undefined {
+  return options === undefined ? undefined : { ...form, fields, asked: JSON.stringify({ options, autofill }) };
 }
 
 /** One line of a list of things with something to do: a device, a passkey, an application; for partials/entries. */

@@ -6,6 +6,7 @@ import {
   type PageContext,
   type PageView,
   presentField,
+  presentPasskey,
   safeAddress,
   tenantOf,
   wholeMinutes,
@@ -19,6 +20,7 @@ export type SignInError =
   | 'missing_email'
   | 'missing_password'
   | 'missing_both'
+  | 'passkey'
   | 'stale_form';
 
 export interface SignInModel {
@@ -28,8 +30,10 @@ export interface SignInModel {
   readonly email?: string | undefined;
   /** OpenID Connect Core §3.1.2.1 `login_hint`. */
   readonly loginHint?: string | undefined;
-  /** Somebody is signed in here and is asked again all the same: they are told why. */
-  readonly isAgain?: boolean | undefined;
+  /** Who is signed in already, and is asked to show that it is them. */
+  readonly signedInAs?: string | undefined;
+  /** What the browser is asked for a passkey with; undefined offers none. */
+  readonly passkey?: object | undefined;
   readonly error?: SignInError | undefined;
   /** With `throttled`: whole minutes until the next try, rounded up. */
   readonly retryAfterMinutes?: number | undefined;
@@ -39,19 +43,28 @@ export interface SignInModel {
 export const signInPages = { sign_in: presentSignIn };
 
 function presentSignIn(model: SignInModel, { shell, t }: PageContext): PageView {
-  const email = model.email ?? model.loginHint ?? '';
+  const email = model.email ?? model.loginHint ?? model.signedInAs ?? '';
   const forgot = safeAddress(model.links?.forgot);
   const errors = signInErrors(model, forgot !== undefined, t);
   return {
     step: t('sign_in.step'),
-    heading: t('sign_in.heading'),
+    heading: t(model.signedInAs === undefined ? 'sign_in.heading' : 'sign_in.confirm_heading'),
     failed: errors.length > 0,
-    scripts: formScripts(errors, 'password_toggle'),
+    scripts: formScripts(errors, 'password_toggle', ...(model.passkey === undefined ? [] : (['webauthn'] as const))),
+    why:
+      model.signedInAs === undefined ? undefined : t('sign_in.confirm_why', { account: displayName(model.signedInAs) }),
+    passkey: presentPasskey(model.passkey, {
+      action: model.action,
+      csrf: model.csrf,
+      autofill: true,
+      label: t('sign_in.passkey'),
+      problem: t('form.passkey_problem'),
+      fields: [['email', '']],
+    }),
     intro:
       shell.applicationName === undefined
         ? t('sign_in.to_tenant', { tenant: tenantOf(shell) })
         : t('sign_in.to_application', { application: displayName(shell.applicationName) }),
-    again: model.isAgain === true ? t('sign_in.again') : undefined,
     action: model.action,
     csrf: model.csrf,
     errors,
@@ -103,6 +116,8 @@ function signInErrors(model: SignInModel, canReset: boolean, t: Translate): read
       ];
     case 'busy':
       return [{ text: message('busy') }];
+    case 'passkey':
+      return [{ text: message('passkey') }];
     case 'stale_form':
       return [{ text: message('stale_form') }];
     default: {

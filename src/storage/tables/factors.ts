@@ -47,6 +47,8 @@ export interface TotpRow {
   readonly secret_sealed: Buffer;
   readonly last_step: number;
   readonly created_at: Date;
+  /** Of one that is being set up: where. */
+  readonly place_hash: Buffer | null;
 }
 
 export async function findTotp(
@@ -54,19 +56,26 @@ export async function findTotp(
   { userId, state }: { readonly userId: UserId; readonly state: TotpRow['state'] },
 ): Promise<TotpRow | undefined> {
   const text =
-    'select user_id, state, secret_sealed, last_step, created_at from totp_factors where user_id = $1 and state = $2';
+    'select user_id, state, secret_sealed, last_step, created_at, place_hash from totp_factors where user_id = $1 and state = $2';
   return (await transaction.query<TotpRow>(text, [userId, state]))[0];
 }
 
 /** In place of the one that was being set up. */
 export async function putPendingTotp(
   transaction: Transaction,
-  { userId, secretSealed, now }: { readonly userId: UserId; readonly secretSealed: Buffer; readonly now: Date },
+  totp: {
+    readonly userId: UserId;
+    readonly secretSealed: Buffer;
+    /** Where it is set up, and can be confirmed. */
+    readonly placeHash: Buffer;
+    readonly now: Date;
+  },
 ): Promise<void> {
   await transaction.query(
-    `insert into totp_factors (user_id, state, secret_sealed, created_at) values ($1, 'pending', $2, $3)
-     on conflict (user_id, state) do update set secret_sealed = excluded.secret_sealed, created_at = excluded.created_at, last_step = 0`,
-    [userId, secretSealed, now],
+    `insert into totp_factors (user_id, state, secret_sealed, created_at, place_hash) values ($1, 'pending', $2, $3, $4)
+     on conflict (user_id, state) do update
+       set secret_sealed = excluded.secret_sealed, created_at = excluded.created_at, place_hash = excluded.place_hash, last_step = 0`,
+    [totp.userId, totp.secretSealed, totp.now, totp.placeHash],
   );
 }
 
@@ -79,7 +88,7 @@ export async function activateTotp(
   if ((await transaction.query(found, [userId, secretSealed])).length === 0) return false;
   await transaction.query(`delete from totp_factors where user_id = $1 and state = 'active'`, [userId]);
   await transaction.query(
-    `update totp_factors set state = 'active', last_step = $2 where user_id = $1 and state = 'pending'`,
+    `update totp_factors set state = 'active', last_step = $2, place_hash = null where user_id = $1 and state = 'pending'`,
     [userId, step],
   );
   return true;
@@ -131,6 +140,21 @@ export async function replaceBackupCodes(
     'insert into backup_codes (user_id, code_hash, created_at) select $1, unnest($2::bytea[]), $3',
     [userId, codeHashes, now],
   );
+}
+
+/** The hashes of the codes in use or used, in order: what a set of them is known by. */
+export async function listBackupCodeHashes(transaction: Transaction, userId: UserId): Promise<readonly Buffer[]> {
+  const text = 'select code_hash from backup_codes where user_id = $1 order by code_hash limit 100';
+  return (await transaction.query<{ code_hash: Buffer }>(text, [userId])).map(({ code_hash }) => code_hash);
+}
+
+export async function deleteBackupCodes(transaction: Transaction, userId: UserId): Promise<void> {
+  await transaction.query('delete from backup_codes where user_id = $1', [userId]);
+}
+
+/** Until the end of the transaction nobody else changes what this person has. False when the tenant has no such member. */
+export async function lockFactorsOf(transaction: Transaction, userId: UserId): Promise<boolean> {
+  return (await transaction.query('select id from users where id = $1 for update', [userId])).length === 1;
 }
 
 /** TOTP secrets of this tenant's members that another master key than this one sealed. */

@@ -266,15 +266,36 @@ export async function changePasswordHash(
   return rows.length === 1;
 }
 
+/** Whom a mail goes to, in their language or else the tenant's. */
+export interface RecipientRow {
+  readonly email: string;
+  readonly locale: 'nl' | 'en';
+}
+
+/** Undefined for who is no member. */
+export async function readRecipient(
+  transaction: Transaction,
+  member: { tenantId: TenantId; userId: UserId },
+): Promise<RecipientRow | undefined> {
+  const rows = await transaction.query<RecipientRow>(
+    `select u.email::text as email, coalesce(u.locale, t.locale) as locale from users u, tenants t where u.id = $2 and t.id = $1`,
+    [member.tenantId, member.userId],
+  );
+  return rows[0];
+}
+
+/** Undefined for somebody who has been shut out meanwhile. */
 export async function touchLastSignIn(
   transaction: Transaction,
   member: { tenantId: TenantId; userId: UserId; now: Date },
-): Promise<void> {
-  await transaction.query('update memberships set last_sign_in_at = $3 where tenant_id = $1 and user_id = $2', [
-    member.tenantId,
-    member.userId,
-    member.now,
-  ]);
+): Promise<RecipientRow | undefined> {
+  const rows = await transaction.query<RecipientRow>(
+    `update memberships m set last_sign_in_at = $3 from users u, tenants t
+      where m.tenant_id = $1 and m.user_id = $2 and m.status = 'active' and u.id = m.user_id and u.status = 'active' and t.id = $1
+     returning u.email::text as email, coalesce(u.locale, t.locale) as locale`,
+    [member.tenantId, member.userId, member.now],
+  );
+  return rows[0];
 }
 
 /** False when the membership had that status already. */

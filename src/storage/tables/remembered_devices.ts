@@ -5,6 +5,7 @@ import type { Transaction } from '../database.ts';
 
 export interface RememberedDeviceRow {
   readonly id: string;
+  readonly token_hash: Buffer;
   readonly user_agent: string | null;
   readonly ip: string | null;
   readonly created_at: Date;
@@ -21,6 +22,7 @@ export interface DeviceSeen {
   readonly expiresAt: Date;
 }
 
+/** True when this person has another one at this tenant: then this browser is news to them. */
 export async function insertRememberedDevice(
   transaction: Transaction,
   device: DeviceSeen & {
@@ -28,11 +30,13 @@ export async function insertRememberedDevice(
     readonly tokenHash: Buffer;
     readonly secondFactorSparedUntil: Date | undefined;
   },
-): Promise<void> {
-  await transaction.query(
+): Promise<boolean> {
+  const rows = await transaction.query<{ has_others: boolean }>(
     `insert into remembered_devices (tenant_id, token_hash, id, user_id, user_agent, ip, created_at, last_used_at,
                                      second_factor_spared_until, expires_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)`,
+     values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)
+     returning exists (select from remembered_devices d
+                        where d.tenant_id = $1 and d.user_id = $4 and d.expires_at > $7) as has_others`,
     [
       device.tenantId,
       device.tokenHash,
@@ -45,6 +49,7 @@ export async function insertRememberedDevice(
       device.expiresAt,
     ],
   );
+  return rows[0]?.has_others === true;
 }
 
 /** False when it is not this person's (any more). `secondFactorSparedUntil`: undefined leaves it as it is. */
@@ -77,7 +82,7 @@ export async function listRememberedDevices(
   { tenantId, userId, now }: { readonly tenantId: TenantId; readonly userId: UserId; readonly now: Date },
 ): Promise<readonly RememberedDeviceRow[]> {
   return transaction.query<RememberedDeviceRow>(
-    `select id, user_agent, ip, created_at, last_used_at, second_factor_spared_until from remembered_devices
+    `select id, token_hash, user_agent, ip, created_at, last_used_at, second_factor_spared_until from remembered_devices
       where tenant_id = $1 and user_id = $2 and expires_at > $3 order by last_used_at desc, id limit 100`,
     [tenantId, userId, now],
   );
@@ -93,4 +98,15 @@ export async function deleteRememberedDevices(
     [tenantId, userId, id ?? null],
   );
   return rows.length;
+}
+
+/** In none of their browsers a second factor is spared any more. */
+export async function spareNoSecondFactor(
+  transaction: Transaction,
+  { tenantId, userId }: { readonly tenantId: TenantId; readonly userId: UserId },
+): Promise<void> {
+  await transaction.query(
+    'update remembered_devices set second_factor_spared_until = null where tenant_id = $1 and user_id = $2',
+    [tenantId, userId],
+  );
 }

@@ -90,3 +90,20 @@ export async function expireSessions(
 ): Promise<number> {
   return (await tenant.write<{ expired: number }>(expire, [now, limit]))[0]?.expired ?? 0;
 }
+
+/** What a session says of how it was opened: less than before, because what it was opened with is gone. */
+export async function lowerSession(
+  transaction: Transaction,
+  session: {
+    readonly tenantId: TenantId;
+    readonly sessionUid: string;
+    readonly acr: string;
+    readonly amr: readonly string[];
+  },
+): Promise<void> {
+  await transaction.query(
+    `update artifacts set payload = (payload::jsonb || jsonb_build_object('acr', $3::text, 'amr', $4::text[]))::json
+      where tenant_id = $1 and kind = 'Session' and session_uid = $2`,
+    [session.tenantId, session.sessionUid, session.acr, session.amr],
+  );
+}

@@ -15,7 +15,11 @@ export const signInFixtures = {
     more: {
       'with every link and a login hint': { model: { ...first, loginHint: email, links } },
       'whose language switch posts the form': { model: first, shell: { languageSwitch: { kind: 'form' } } },
-      'for somebody who is signed in already': { model: { ...first, isAgain: true } },
+      'for who is signed in already': { model: { ...first, signedInAs: email } },
+      'with passkeys': { model: { ...first, passkey: { challenge: 'YWJj', rpId: 'linde.example' } } },
+      'error with a passkey': {
+        model: { ...first, passkey: { challenge: 'YWJj', rpId: 'linde.example' }, error: 'passkey' },
+      },
       'error without an address': { model: { ...first, error: 'missing_email' } },
       'error without a password': { model: { ...first, email, error: 'missing_password' } },
       'error with nothing filled in': { model: { ...first, error: 'missing_both' } },
