@@ -126,6 +126,50 @@ describe('the house', () => {
   });
 });
 
+/**
+ * Who may do what makes somebody authenticated (docs/decisions/0026). A line more here is a door more: each needs a test that shows
+ * what has to be proven before it opens.
+ */
+describe('the way to be authenticated', () => {
+  const steps = 'src/flows/authentication_steps.ts';
+  const callersOf = (name: string, declaredIn: string): readonly string[] => {
+    const called = new RegExp(`(?<!function )\\b${name}\\(`);
+    return ['src', 'adapters']
+      .flatMap(entriesBelow)
+      .filter((file) => file.endsWith('.ts') && importsFrom(file, declaredIn, name) && called.test(read(file)));
+  };
+
+  /** Whether a file takes this name from that file, or is that file. */
+  function importsFrom(file: string, declaredIn: string, name: string): boolean {
+    if (file === declaredIn) return true;
+    const statements = read(file).matchAll(/import (?:type )?\{([^}]*)\} from '([^']+)';/g);
+    return [...statements].some(
+      ([, names = '', from = '']) =>
+        from.endsWith(`/${path.posix.basename(declaredIn)}`) && new RegExp(`\\b${name}\\b`).test(names),
+    );
+  }
+
+  it.each([
+    ['an Authentication', 'authenticate', 'src/domain/authentication.ts', [steps]],
+    ['what follows a first factor', 'proceed', steps, ['src/flows/sign_in.ts']],
+    [
+      'the end of a sign-in',
+      'finish',
+      steps,
+      [steps, 'src/flows/enrol_at_sign_in.ts', 'src/flows/passkeys.ts', 'src/flows/second_factor.ts'],
+    ],
+  ])('%s is made by no other', (_what, name, declaredIn, callers) => {
+    expect([...callersOf(name, declaredIn)].sort()).toEqual([...callers].sort());
+  });
+
+  it('ends at the engine in one place', () => {
+    const answers = ['src', 'adapters']
+      .flatMap(entriesBelow)
+      .filter((file) => file.endsWith('.ts') && /kind: 'signed_in',/.test(read(file)));
+    expect(answers).toEqual(['src/http/pages/sign_in_pages.ts']);
+  });
+});
+
 describe('a tracked file', () => {
   // Written so that this file does not contain what it forbids.
   const forbidden = new RegExp(

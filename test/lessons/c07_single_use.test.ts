@@ -9,11 +9,23 @@ import { artifactModels } from '#adapters/artifacts_adapter.ts';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
 import { openDatabase } from '#src/storage/database.ts';
+import { openInteraction } from '#test/support/attack_surface.ts';
+import { createAuthenticator, passkeyOptionsOf } from '#test/support/authenticator.ts';
 import { forms } from '#test/support/forms.ts';
 import { registerHelpDesk } from '#test/support/help_desk.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
+import { openOwnPage, shownSecretOf } from '#test/support/own_pages.ts';
+import { giveBackupCodes, newPersonWithTotp, totpCode } from '#test/support/second_factor.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
-import { authorizationRequest, authorize, createUserAgent, type EndpointAnswer } from '#test/support/user_agent.ts';
+import {
+  authorizationRequest,
+  authorize,
+  createUserAgent,
+  type EndpointAnswer,
+  type Page,
+  readForm,
+  type UserAgent,
+} from '#test/support/user_agent.ts';
 import { callbackUri, createTestTenant, type TestClient, type TestTenant } from '#test/support/world.ts';
 
 let installation: Installation;
@@ -53,6 +65,34 @@ async function proofOfPossession(): Promise<string> {
     .setJti(crypto.randomUUID())
     .setIssuedAt()
     .sign(privateKey);
+}
+
+/** Sends a page's form to one of the servers as its browser would; true when that led on. */
+async function sendForm(
+  port: number,
+  { agent, page }: { readonly agent: UserAgent; readonly page: Page },
+  fields: Readonly<Record<string, string>>,
+): Promise<boolean> {
+  const { action, hidden } = readForm(page);
+  const headers = { cookie: agent.cookies(action).join('; ') };
+  const answer = await callServer(port, action, { form: { ...hidden, ...fields }, headers });
+  return answer.status === 303;
+}
+
+/** The same second factor in one sign-in after another, each of which has got as far as that. */
+async function inSignInsOf(
+  { email, password }: { readonly email: string; readonly password: string },
+  fields: Readonly<Record<string, string>>,
+): Promise<Use> {
+  const waiting: { readonly agent: UserAgent; readonly page: Page }[] = [];
+  for (let count = 0; count < 26; count += 1) {
+    const { agent, page } = await openInteraction(installation.first, { tenant: acme });
+    waiting.push({ agent, page: await agent.submit(page, { email, password }) });
+  }
+  return async (port) => {
+    const next = waiting.pop();
+    return next !== undefined && sendForm(port, next, fields);
+  };
 }
 
 /** Every kind of value that opens something once. */
@@ -136,6 +176,44 @@ const kinds: Readonly<Record<string, SingleUseKind>> = {
         auth_req_id: String(request.json['auth_req_id']),
       };
       return async (at) => accepted(await callServer(at, tokenUrl(), { client, form }));
+    },
+  },
+  'code of an authenticator app': {
+    async mint() {
+      const person = await newPersonWithTotp(installation.first, acme);
+      const code = totpCode(person.secret, new Date());
+      return inSignInsOf(person, { code });
+    },
+  },
+  'backup code': {
+    async mint() {
+      const person = await newPersonWithTotp(installation.first, acme);
+      const [code = ''] = await giveBackupCodes(installation.first, acme, person.id);
+      return inSignInsOf(person, { backup_code: code });
+    },
+  },
+  'answer of a passkey': {
+    async mint() {
+      const person = await newPersonWithTotp(installation.first, acme);
+      const path = '/account/second-factor/passkeys/new';
+      const { agent, page } = await openOwnPage(installation.first, acme, { person, path });
+      const authenticator = createAuthenticator(installation.first.origin).ask(passkeyOptionsOf(page));
+      await agent.submit(page, { name: 'Key', passkey: authenticator.register() });
+      const signIn = await openInteraction(installation.first, { tenant: acme });
+      // The counter stands still, so that only the challenge can tell.
+      const passkey = authenticator.ask(passkeyOptionsOf(signIn.page)).assert({ signCount: 0 });
+      return (port) => sendForm(port, signIn, { email: '', passkey });
+    },
+  },
+  'set of backup codes that is put away': {
+    async mint() {
+      const { id, email, password } = await newPersonWithTotp(installation.first, acme);
+      await queryAsSuperuser(installation.first.database, 'delete from totp_factors where user_id = $1', [id]);
+      const extra = { acr_values: 'urn:poort:acr:mfa' };
+      const { agent, page: start } = await openInteraction(installation.first, { tenant: acme, extra });
+      const setUp = await agent.submit(start, { email, password });
+      const page = await agent.submit(setUp, { code: totpCode(shownSecretOf(setUp), new Date()) });
+      return (port) => sendForm(port, { agent, page }, { saved: 'yes' });
     },
   },
   'DPoP proof': {

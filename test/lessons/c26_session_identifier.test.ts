@@ -2,6 +2,7 @@
  * Row C26, session fixation and stale sessions (Keycloak CVE-2026-7507, CVE-2024-7341): the identifier changes whenever somebody
  * signs in, also when they do so again, and what was valid before never is afterwards.
  */
+import { newPersonWithTotp, totpCode } from '#test/support/second_factor.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorizationRequest, authorize, createUserAgent, type UserAgent } from '#test/support/user_agent.ts';
@@ -57,6 +58,32 @@ describe('C26: a session’s identifier', () => {
     }
     expect(new Set(seen).size).toBe(3);
     expect(await Promise.all(seen.map(isSignedIn))).toEqual([false, false, true]);
+  });
+
+  it('changes when a session becomes stronger, and the weaker one dies', async () => {
+    const { email, password, secret } = await newPersonWithTotp(server, acme);
+    const agent = createUserAgent(server.origin);
+    const first = await agent.follow(authorizationRequest(acme, acme.clients.web).url);
+    const asked = await agent.submit(first, { email, password });
+    // Half way there is no session: nothing that could be planted, stolen or kept.
+    expect(await isSignedIn(sessionCookie(agent))).toBe(false);
+    await agent.submit(asked, { code: totpCode(secret, new Date()) });
+    const before = sessionCookie(agent);
+    // What was opened with a password alone and then is asked for more.
+    await queryAsSuperuser(
+      server.database,
+      `update artifacts set payload = (payload::jsonb || '{"acr": "urn:poort:acr:password", "amr": ["pwd"]}')::json
+        where kind = 'Session' and account_id = (select id from users where email = $1)`,
+      [email],
+    );
+    const stepUp = await agent.follow(
+      authorizationRequest(acme, acme.clients.web, { acr_values: 'urn:poort:acr:mfa' }).url,
+    );
+    expect(stepUp.body).not.toContain('name="password"');
+    await agent.submit(stepUp, { code: totpCode(secret, new Date(Date.now() + 30_000)) });
+    const after = sessionCookie(agent);
+    expect(after).not.toBe(before);
+    expect([await isSignedIn(before), await isSignedIn(after)]).toEqual([false, true]);
   });
 
   it('is not kept by the server: the database knows a hash', async () => {
