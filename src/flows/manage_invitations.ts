@@ -174,7 +174,7 @@ export interface Acceptance {
 }
 
 export type AcceptOutcome =
-  | { readonly outcome: 'accepted' }
+  | { readonly outcome: 'accepted'; readonly address: string }
   /** Over, used, revoked, or never there; and for somebody whom the tenant has shut out. */
   | { readonly outcome: 'gone' }
   | { readonly outcome: 'invalid'; readonly field: 'password'; readonly reason: 'missing' | PasswordRefusal }
@@ -284,7 +284,7 @@ async function join(context: VisitorContext, transaction: Transaction, joining: 
   await record(acting, transaction, { tenantId, type: 'invitation.accepted', id: proof.id, data: { roles: given } });
   if (given.length > 0)
     await record(acting, transaction, { tenantId, type: 'role.assigned', userId: id, data: { roles: given } });
-  return { outcome: 'accepted' };
+  return { outcome: 'accepted', address: email };
 }
 
 async function record(

@@ -11,7 +11,7 @@ import type { Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { deleteFactors } from '#src/storage/tables/factors.ts';
 import { claimPerson, markAddressProven, type PersonClaim } from '#src/storage/tables/people.ts';
-import { forgetPerson } from '#src/storage/tables/proofs.ts';
+import { forgetClaimedPerson, forgetPerson } from '#src/storage/tables/proofs.ts';
 import type { FlowContext } from './flow_context.ts';
 import { endPersonEverywhere } from './manage_sessions.ts';
 
@@ -53,9 +53,16 @@ export async function confirmAddress(
 /** Sessions, tokens, remembered browsers and mailed links of a person, at each of their tenants. */
 export async function endEverything(
   context: FlowContext,
-  { tenantId, userId, transaction, tenantIds, reason }: Proving & { readonly reason: string },
+  {
+    tenantId,
+    userId,
+    transaction,
+    tenantIds,
+    reason,
+  }: Proving & { readonly reason: 'address_proven' | 'password_reset' },
 ): Promise<void> {
-  for (const id of tenantIds) await forgetPerson(transaction, { tenantId: id, userId, now: context.clock() });
+  const forget = reason === 'address_proven' ? forgetClaimedPerson : forgetPerson;
+  for (const id of tenantIds) await forget(transaction, { tenantId: id, userId, now: context.clock() });
   await endPersonEverywhere(context, { tenantId, userId, transaction, tenantIds, reason });
 }
 

@@ -92,7 +92,7 @@ export async function isResetAlive(
 }
 
 export type ResetOutcome =
-  | { readonly outcome: 'reset'; readonly interaction: string | undefined }
+  | { readonly outcome: 'reset'; readonly interaction: string | undefined; readonly address: string }
   | { readonly outcome: 'unacceptable'; readonly reason: PasswordRefusal }
   | { readonly outcome: 'gone' | 'wrong_code' }
   | { readonly outcome: 'throttled' | 'busy'; readonly retryAfterSeconds: number };
@@ -135,7 +135,8 @@ export async function completeReset(
   switch (changed.outcome) {
     case 'changed': {
       await forgetFailures(context, { tenantId: tenant.id, address: proof.address });
-      return { outcome: 'reset', interaction: proof.fromHere ? interactionOf(proof.payload) : undefined };
+      const interaction = proof.fromHere ? interactionOf(proof.payload) : undefined;
+      return { outcome: 'reset', interaction, address: person.email };
     }
     case 'unacceptable':
     case 'busy':

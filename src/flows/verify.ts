@@ -80,6 +80,8 @@ export type VerifyOutcome =
       readonly what: 'registered' | 'joined' | 'member_already' | 'verified' | 'email_changed' | 'unlocked';
       /** Where it was begun, in this browser. Trust it as an address that a stranger wrote. */
       readonly interaction: string | undefined;
+      /** What they sign in with from now on. */
+      readonly address: string;
     }
   /** Over, used, or never there. */
   | { readonly outcome: 'gone' }
@@ -114,7 +116,7 @@ export async function verifyShown(
     const what = (await settle(context, tenant, proof)) ?? (await settle(context, tenant, proof));
     if (what === undefined) return { outcome: 'gone' };
     const interaction = proof.fromHere ? pendingOf(proof)?.interaction : undefined;
-    return { outcome: 'verified', what, interaction };
+    return { outcome: 'verified', what, interaction, address: pendingOf(proof)?.email ?? proof.address };
   } catch (fault) {
     if (fault instanceof Refusal) return { outcome: 'gone' };
     if (!(fault instanceof PasswordHashingBusy)) throw fault;

@@ -157,6 +157,7 @@ describe('a registration', () => {
     const back = /class="button" href="([^"]*)"/.exec(done.body)?.[1] ?? '';
     expect(back).toMatch(/\/t\/acme\/interaction\/[A-Za-z0-9_-]+\?sign_in$/);
     const returned = await agent.follow(new URL(back, server.origin).href);
+    expect(returned.body).toContain(`value="${email}"`);
     const { url } = await agent.submit(returned, { email, password: goodPassword });
     expect(url).toContain(`${callbackUri}?code=`);
   });

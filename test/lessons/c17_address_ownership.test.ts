@@ -86,6 +86,11 @@ async function beFirst(email: string): Promise<Attack> {
   const tokens = await exchangeCode(lax, client, authorized);
   await giveTotp(server, lax, id);
   await giveBackupCodes(server, lax, id);
+  await queryAsSuperuser(
+    server.database,
+    `update memberships set deletion_due_at = now() + interval '14 days' where user_id = $1`,
+    [id],
+  );
   const own = newAddress();
   const tenant = { ...lax, name: 'Lax', policy: server.config.people, locale: 'nl' } as const;
   const change = await requestEmailChange(visitorContext(), { tenant, userId: id, newEmail: own });
@@ -109,11 +114,12 @@ async function expectNothingLeft(attack: Attack): Promise<void> {
             (select count(*)::int from backup_codes where user_id = $1) as codes,
             (select count(*)::int from passkeys where user_id = $1) as passkeys,
             (select count(*)::int from pending_sign_ins where user_id = $1) as pending,
+            (select count(*)::int from memberships where user_id = $1 and deletion_due_at is not null) as leaving,
             (select count(*)::int from proofs where user_id = $1 and ended is null) as proofs,
             (select count(*)::int from remembered_devices where user_id = $1 and last_used_at < now() - interval '1 hour') as old`,
     [id],
   );
-  expect(left).toEqual([{ totp: 0, codes: 0, passkeys: 0, pending: 0, proofs: 0, old: 0 }]);
+  expect(left).toEqual([{ totp: 0, codes: 0, passkeys: 0, pending: 0, proofs: 0, leaving: 0, old: 0 }]);
   const browser = createVisitor(server, lax);
   const stolen = await browser.agent.request(`${lax.issuer}/verify`, {
     headers: { cookie: `poort_verify=${attack.handle}` },

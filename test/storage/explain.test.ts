@@ -172,6 +172,7 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   ],
   pending_sign_in_read: [`select * from pending_sign_in_read('${acme}', ${hash('1-7')}, 'client-7', now(), 5)`],
   pending_sign_in_try: [`select * from pending_sign_in_try('${acme}', ${hash('1-7')}, 'client-7', now(), 5)`],
+  person_claim: [`select person_claim('${acme}', '${person}', now())`],
   person_forget: [`select person_forget('${acme}', '${person}', now())`],
   proof_put: [
     `select proof_put('${acme}', '${person}', 'registration', 'person-7@acme.test', null, ${hash('x')}, ${hash('y')}, ${hash('z')}, '{}', now(),

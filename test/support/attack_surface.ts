@@ -93,6 +93,10 @@ export function honestRoutes(tenant: TestTenant, interaction: OpenedInteraction)
     },
     { name: 'expired sign-in', request: get(`${base}/interaction/${'x'.repeat(43)}`, html) },
     { name: 'resume', request: get(`${base}/authorize/${'x'.repeat(43)}`, html) },
+    ...['signup', 'forgot', 'verify', 'reset', 'invite'].map((page) => ({
+      name: `page of ${page}`,
+      request: get(`${base}/${page}`, html, ['Cookie', `poort_form=${'A'.repeat(43)}`]),
+    })),
     { name: 'asset', request: get(`/assets${assets[0]?.path ?? ''}`) },
     { name: 'tenant home', request: get(base, html) },
     { name: 'unknown tenant', request: get('/t/nobody/authorize', html) },

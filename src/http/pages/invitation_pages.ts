@@ -50,6 +50,7 @@ export function mountInvitationPages(router: Router<PageState>, options: Visitor
     });
     switch (accepted.outcome) {
       case 'accepted':
+        kit.keepAddress(visit, accepted.address);
         return kit.goOn(visit, { page: 'invite', query: { done: 'invited' } });
       case 'invalid': {
         const named = accepted.field === 'password' ? 'new_password' : accepted.field;

@@ -91,6 +91,7 @@ export function mountRecoveryPages(router: Router<PageState>, options: VisitorPa
     switch (reset.outcome) {
       case 'reset': {
         const back = interactionIn(reset.interaction);
+        kit.keepAddress(visit, reset.address);
         const query = { done: 'reset', ...(back === undefined ? {} : { interaction: back }) };
         return kit.goOn(visit, { page: 'reset', query });
       }

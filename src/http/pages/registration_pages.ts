@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { requestRegistration } from '#src/flows/register.ts';
 import { lookAtHandle, lookAtLink, type Verifiable, verifyShown } from '#src/flows/verify.ts';
 import { field, localeField, type PageState } from './interaction_step.ts';
-import type { EnterCodeModel, Finished, SignUpModel, VerifyModel } from './visitor_models.ts';
+import type { EnterCodeModel, Finished, SignUpClosedModel, SignUpModel, VerifyModel } from './visitor_models.ts';
 import {
   createVisitorPages,
   interactionIn,
@@ -112,16 +112,8 @@ function showSignUp(
 ): void {
   const { policy } = visit.tenant;
   const signInAddress = signInAddressOf(visit, interaction);
-  const registration = policy['people.registration'];
-  if (registration !== 'open') {
-    const model = { policy: registration, signInAddress, help: policy['links.help'] };
-    const { pathname } = new URL(visit.address);
-    kit.show(visit, {
-      name: 'signup_closed',
-      model,
-      status,
-      languageSwitch: { kind: 'link', address: pathname },
-    });
+  if (policy['people.registration'] !== 'open') {
+    showClosed(kit, visit, { policy: policy['people.registration'], signInAddress, status });
     return;
   }
   kit.show(visit, {
@@ -143,6 +135,16 @@ function showSignUp(
       ...again,
     },
   });
+}
+
+function showClosed(
+  kit: VisitorPagesKit,
+  visit: Visit,
+  { status, ...closed }: Omit<SignUpClosedModel, 'help'> & { readonly status: number | undefined },
+): void {
+  const model = { ...closed, help: visit.tenant.policy['links.help'] };
+  const languageSwitch = { kind: 'link', address: new URL(visit.address).pathname } as const;
+  kit.show(visit, { name: 'signup_closed', model, status, languageSwitch });
 }
 
 async function showEnterCode(
@@ -261,9 +263,14 @@ function finishedOf(value: unknown): Finished | undefined {
 function finish(
   kit: VisitorPagesKit,
   visit: Visit,
-  { what, interaction }: { readonly what: Finished; readonly interaction: string | undefined },
+  {
+    what,
+    interaction,
+    address,
+  }: { readonly what: Finished; readonly interaction: string | undefined; readonly address: string },
 ): void {
   const back = interactionIn(interaction);
+  kit.keepAddress(visit, address);
   kit.goOn(visit, { page: 'verify', query: { done: what, ...(back === undefined ? {} : { interaction: back }) } });
 }
 

@@ -40,6 +40,7 @@ import {
 import { showPage } from './page_kit.ts';
 import type { SecondFactorError } from './second_factor_models.ts';
 import type { SignInError } from './sign_in_models.ts';
+import { keptAddress } from './visitor_pages.ts';
 
 const passkeyField = z.string().max(PASSKEY_ANSWER_CHARACTERS).optional();
 
@@ -334,7 +335,7 @@ async function showSignIn(
     action,
     csrf,
     email,
-    loginHint: interaction.loginHint,
+    loginHint: interaction.loginHint ?? keptAddress(step.ctx),
     signedInAs: await signedInAs(step),
     links: linksOf(step),
     passkey: isOff ? undefined : await passkeySignInOptions(services(step), placeOf(step)),

@@ -6,6 +6,7 @@
 import type { Context } from 'koa';
 import type { z } from 'zod';
 import type { Config } from '#config/config.ts';
+import { parseEmailAddress } from '#src/domain/email_address.ts';
 import type { VisitedTenant, VisitorContext, VisitorServices } from '#src/flows/visitor_context.ts';
 import { randomValue } from '#src/foundation/identifiers.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
@@ -60,6 +61,8 @@ export interface VisitorPagesKit {
   /** What proves later that this is the browser in which it was begun. */
   keepHandle(visit: Pick<Visit, 'ctx' | 'state'>, kept: KeptHandle): void;
   handleOf(visit: Visit): string | undefined;
+  /** For the sign-in that follows: it is filled in there, for a few minutes. */
+  keepAddress(visit: Visit, address: string): void;
 }
 
 export interface Shown<N extends PageName> {
@@ -77,6 +80,8 @@ export interface KeptHandle {
 }
 
 const formCookie = 'poort_form';
+const addressCookie = 'poort_address';
+const addressSeconds = 600;
 const handleCookies = { verify: 'poort_verify', reset: 'poort_reset' } as const;
 const valuePattern = /^[A-Za-z0-9_-]{43}$/;
 const interactionPattern = /^[A-Za-z0-9_-]{21,64}$/;
@@ -174,9 +179,22 @@ export function createVisitorPages(options: VisitorPagesOptions): VisitorPagesKi
     keepHandle: (visit, { page, handle, expiresAt }) =>
       keep(visit, { name: handleCookies[page], value: handle, expiresAt }),
 
+    keepAddress: (visit, address) =>
+      keep(visit, {
+        name: addressCookie,
+        value: Buffer.from(address).toString('base64url'),
+        expiresAt: new Date(visitorServices.clock().getTime() + addressSeconds * 1000),
+      }),
+
     handleOf: ({ ctx, page }) =>
       page === 'verify' || page === 'reset' ? cookieOf(ctx, handleCookies[page]) : undefined,
   };
+}
+
+/** What `keepAddress` kept in this browser. Its owner may have written it: it is a proposal in a field and nothing more. */
+export function keptAddress(ctx: Context): string | undefined {
+  const kept = parseEmailAddress(Buffer.from(ctx.cookies.get(addressCookie) ?? '', 'base64url').toString('utf8'));
+  return kept.outcome === 'valid' ? kept.address : undefined;
 }
 
 /** Where somebody signs in: where they came from, or their own pages. */

@@ -132,6 +132,14 @@ export async function forgetPerson(
   await transaction.query('select person_forget($1, $2, $3)', [tenantId, userId, now]);
 }
 
+/** The same for an account whose owner has come: a wish to leave was somebody else's. */
+export async function forgetClaimedPerson(
+  transaction: Transaction,
+  { tenantId, userId, now }: { readonly tenantId: TenantId; readonly userId: UserId; readonly now: Date },
+): Promise<void> {
+  await transaction.query('select person_claim($1, $2, $3)', [tenantId, userId, now]);
+}
+
 /** Only what was mailed for this person at that tenant. The transaction is that tenant's afterwards. */
 export async function forgetMailed(
   transaction: Transaction,
