@@ -192,11 +192,12 @@ function toStored({ model, kind, id, payload, expiresAt }: ToStore): StoredArtif
     kind,
     id: keyOf(id),
     payload: clean,
-    // Somebody who has just signed in counts as the person already: ending everything of theirs ends this too.
+    // Somebody who has just signed in counts as the person already, whoever was signed in here before: ending everything of theirs
+    // ends this too.
     account_id:
       payload.accountId === nobody
         ? undefined
-        : (payload.accountId ?? payload.session?.accountId ?? payload.result?.login?.accountId),
+        : (payload.accountId ?? payload.result?.login?.accountId ?? payload.session?.accountId),
     client_id: clientId === ownPagesClientId ? undefined : clientId,
     grant_id: model === 'Grant' || grantId === undefined || model === 'Interaction' ? undefined : hashOf(grantId),
     session_uid: model === 'Session' ? payload.uid : text(payload['sessionUid']),

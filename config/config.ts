@@ -310,6 +310,11 @@ function build(
           perRecipientAndDay: values['mail.requested_per_recipient_and_day'],
           perTenantAndHour: values['mail.requested_per_tenant_and_hour'],
         },
+        entitled: {
+          perRecipientAndHour: values['mail.entitled_per_recipient_and_hour'],
+          perRecipientAndDay: values['mail.entitled_per_recipient_and_day'],
+          perTenantAndHour: values['mail.entitled_per_tenant_and_hour'],
+        },
         notice: {
           perRecipientAndHour: values['mail.notices_per_recipient_and_hour'],
           perRecipientAndDay: values['mail.notices_per_recipient_and_day'],
@@ -643,7 +648,7 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
 }
 
 function shownMail({ timeLimitSeconds, retry, budgets, developmentMailboxSize }: Config['mail']) {
-  const { requested, notice } = budgets;
+  const { requested, entitled, notice } = budgets;
   return {
     'mail.maximum_attempts': String(retry.maximumAttempts),
     'mail.first_retry_seconds': String(retry.firstRetrySeconds),
@@ -652,6 +657,9 @@ function shownMail({ timeLimitSeconds, retry, budgets, developmentMailboxSize }:
     'mail.requested_per_recipient_and_hour': String(requested.perRecipientAndHour),
     'mail.requested_per_recipient_and_day': String(requested.perRecipientAndDay),
     'mail.requested_per_tenant_and_hour': String(requested.perTenantAndHour),
+    'mail.entitled_per_recipient_and_hour': String(entitled.perRecipientAndHour),
+    'mail.entitled_per_recipient_and_day': String(entitled.perRecipientAndDay),
+    'mail.entitled_per_tenant_and_hour': String(entitled.perTenantAndHour),
     'mail.notices_per_recipient_and_hour': String(notice.perRecipientAndHour),
     'mail.notices_per_recipient_and_day': String(notice.perRecipientAndDay),
     'mail.notices_per_tenant_and_hour': String(notice.perTenantAndHour),

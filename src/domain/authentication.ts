@@ -12,6 +12,8 @@ export type FactorMethod = 'password' | 'totp' | 'backup_code' | 'passkey' | 'em
 export interface FactorRecord {
   readonly method: FactorMethod;
   readonly at: Date;
+  /** Of a password: which one it was (`passwordMark`). A sign-in that another one has overtaken is none. */
+  readonly mark?: string | undefined;
   /** Of a passkey: the authenticator made sure that it was its owner (WebAuthn §6.1, UV). */
   readonly userVerified?: boolean | undefined;
   /** Of a passkey: a copy of it may be on other devices of the person. */

@@ -72,7 +72,10 @@ export type MailKind = Mail['kind'];
 
 /** How many mails may be written, by whom they are caused. */
 export interface MailBudgets {
+  /** By anybody. */
   readonly requested: MailBudget;
+  /** By who has shown a password or a session: a stranger cannot use this one up. */
+  readonly entitled: MailBudget;
   readonly notice: MailBudget;
 }
 
@@ -89,11 +92,11 @@ const budgetOfKind = {
   verify_email: 'requested',
   already_registered: 'requested',
   join_tenant: 'requested',
-  invitation: 'requested',
+  invitation: 'entitled',
   reset_password: 'requested',
-  email_code: 'requested',
+  email_code: 'entitled',
   unlock: 'requested',
-  email_change: 'requested',
+  email_change: 'entitled',
   new_device: 'notice',
   password_changed: 'notice',
   second_factor_added: 'notice',

@@ -20,7 +20,7 @@ import type { Database, Transaction } from '#src/storage/database.ts';
 import { appendEvent, type Origin } from '#src/storage/event_log.ts';
 import type { SignInPersonRow } from '#src/storage/tables/factors.ts';
 import { deletePendingSignIn, putPendingSignIn, type WantedStep } from '#src/storage/tables/pending_sign_ins.ts';
-import { touchLastSignIn } from '#src/storage/tables/people.ts';
+import { lockPasswordHash, touchLastSignIn } from '#src/storage/tables/people.ts';
 import { insertRememberedDevice, touchRememberedDevice } from '#src/storage/tables/remembered_devices.ts';
 import type { TellOfLock } from './account_lock.ts';
 import { Refusal } from './flow_context.ts';
@@ -186,6 +186,10 @@ export async function finish(
       if (pending !== undefined && !(await deletePendingSignIn(transaction, { ...step, wanted: pending })))
         refuse('expired');
       const person = await touchLastSignIn(transaction, { tenantId, userId, now });
+      // Locked before it is compared: of a sign-in and a new password one comes first, and the new one ends what came before it.
+      const mark = factors.find(({ method }) => method === 'password')?.mark;
+      if (mark !== undefined && passwordMark(await lockPasswordHash(transaction, userId)) !== mark)
+        return refuse('expired');
       // Shut out since the factor was proven: asked again here, where nothing can come in between.
       if (person === undefined) return refuse('expired');
       const sparedUntil = spared > 0 ? new Date(now.getTime() + spared * 86_400_000) : undefined;
@@ -226,6 +230,11 @@ async function remember(
   const device = { ...seen, id: uuidv7(now), tokenHash: deviceHashOf(token) };
   const isNews = await insertRememberedDevice(transaction, device);
   return { device: { token, expiresAt }, isNews };
+}
+
+/** Names a password hash without giving it away: what a half-done sign-in keeps of it. */
+export function passwordMark(hash: string | null | undefined): string {
+  return sha256(`password_mark\n${hash ?? ''}`).toString('base64url');
 }
 
 export function deviceHashOf(token: string): Buffer {

@@ -86,7 +86,8 @@ export async function keepProof(
     payload: proof.payload ?? {},
     now: clock(),
     expiresAt: minted.expiresAt,
-    replaces: proof.mailed,
+    // Whoever registers a stranger's address must not be able to end what its owner has begun: those live side by side.
+    replaces: proof.mailed && proof.purpose !== 'registration',
   });
 }
 

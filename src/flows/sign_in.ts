@@ -14,6 +14,7 @@ import { recordLock } from './account_lock.ts';
 import { countAttempt, forgiveAttempt } from './attempts.ts';
 import {
   deviceHashOf,
+  passwordMark,
   proceed,
   type SignInPlace,
   type SignInProgress,
@@ -78,11 +79,12 @@ export async function signIn(services: SignInServices, request: SignInRequest): 
       await refuse(services, request, { person, matches });
       return { outcome: 'refused' };
     }
-    if (outdated) {
-      const change = { userId: person.id, from: hash, to: await passwords.hash(request.password), now: clock() };
-      await tenant.transaction((transaction) => replacePasswordHash(transaction, change));
-    }
-    const progress = await proceed(services, request, { person, factors: [{ method: 'password', at: clock() }] });
+    const to = outdated ? await passwords.hash(request.password) : hash;
+    const change = { userId: person.id, from: hash, to, now: clock() };
+    // Of two who sign in at once with an outdated hash, one renews it; the other's old one is not in use any more, and they try again.
+    if (outdated) await tenant.transaction((transaction) => replacePasswordHash(transaction, change));
+    const password = { method: 'password', at: clock(), mark: passwordMark(to) } as const;
+    const progress = await proceed(services, request, { person, factors: [password] });
     await forgiveAttempt(services, attempt);
     return progress;
   } catch (fault) {

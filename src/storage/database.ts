@@ -88,6 +88,7 @@ const changesChannel = 'poort_changes';
 const reconnectMilliseconds = 250;
 /** Twice this is how long a silent connection is believed: what changes must hold everywhere within a second. */
 const watchMilliseconds = 400;
+const looksUntilLost = 6;
 
 /** Opens the pools lazily: nothing is connected before the first statement. */
 export function openDatabase(options: DatabaseOptions): Database {
@@ -395,29 +396,42 @@ class ChangesConnection {
     return client;
   }
 
-  /** A network that swallows everything closes nothing: a connection that does not answer between two looks is a lost one. */
+  /**
+   * A network that swallows everything closes nothing. A connection that has not answered between two looks is not believed, and
+   * nothing cached is, until it does; one that stays silent is lost. Most silences are a busy machine's, and worth no word.
+   */
   #watch(client: pg.Client): void {
-    let answered = true;
+    let silentLooks = 0;
     const timer = setInterval(() => {
       if (this.#closed || this.#client !== client) {
         clearInterval(timer);
         return;
       }
-      if (!answered) {
+      if (silentLooks === looksUntilLost) {
         clearInterval(timer);
         this.#lost(client, new Error('the connection that hears of changes does not answer'));
         client.end().catch(this.#onFault);
         return;
       }
-      answered = false;
-      client.query('select 1').then(
-        () => {
-          answered = true;
-        },
-        () => undefined,
-      );
+      silentLooks += 1;
+      if (silentLooks === 1) {
+        client.query('select 1').then(
+          () => {
+            silentLooks = 0;
+            if (this.#client === client) this.#believe(true);
+          },
+          () => undefined,
+        );
+      } else this.#believe(false);
     }, watchMilliseconds);
     timer.unref();
+  }
+
+  /** What was announced meanwhile has been heard, in its order, before the answer; what was cached in doubt is forgotten all the same. */
+  #believe(listening: boolean): void {
+    if (this.listening === listening) return;
+    this.listening = listening;
+    this.#listener?.onInterrupted();
   }
 
   #lost(client: pg.Client, fault?: unknown): void {

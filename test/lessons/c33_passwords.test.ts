@@ -50,7 +50,7 @@ async function tryPassword(password: string, email = acme.person.email): Promise
 
 /** Without what is another one on every page. */
 const shown = ({ body }: Page): string =>
-  body.replaceAll(/name="csrf" value="[^"]*"|\/interaction\/[\w-]+|nonce-[\w-]+|nonce="[^"]*"/g, '');
+  body.replaceAll(/name="csrf" value="[^"]*"|\/interaction\/[\w-]+|interaction=[\w-]+|nonce-[\w-]+|nonce="[^"]*"/g, '');
 
 const isSignedIn = (page: Page): boolean => new URL(page.url).searchParams.has('code');
 

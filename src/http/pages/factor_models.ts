@@ -1,5 +1,5 @@
 /** The pages on which a person sets up, renews and takes away what they prove themselves with beside a password. */
-import { accountNavigation } from './account_frame.ts';
+import { accountNavigation, nameOfBrowser } from './account_frame.ts';
 import {
   type Deed,
   displayName,
@@ -236,7 +236,10 @@ function presentFactorDeed(model: FactorDeedModel, { t }: PageContext): PageView
 
 function presentOwnSecondFactor(model: OwnSecondFactorModel, { shell, t }: PageContext): PageView {
   const has = model.appSince !== undefined || model.passkeys.length > 0;
-  const link = (label: string, address: string) => ({ label: t(`own_second_factor.${label}`), address });
+  const link = (label: string, address: string) => ({
+    label: t(`own_second_factor.${label}`),
+    address: safeAddress(address),
+  });
   return {
     step: t('own_second_factor.step'),
     heading: t('own_second_factor.heading'),
@@ -273,7 +276,7 @@ function presentOwnSecondFactor(model: OwnSecondFactorModel, { shell, t }: PageC
           ? { ...forgetting(model.forget, 'all', t), label: t('own_second_factor.forget_all') }
           : undefined,
     },
-    back: { label: t('own_second_factor.back'), address: model.addresses.account },
+    back: { label: t('own_second_factor.back'), address: safeAddress(model.addresses.account) },
   };
 }
 
@@ -300,7 +303,7 @@ function presentDevice(
 ): EntryView {
   return {
     id: `device-${device.id}`,
-    name: displayName(device.userAgent ?? '') || t('own_second_factor.unknown_browser'),
+    name: nameOfBrowser(device.userAgent, t),
     ...(device.isThis ? { tag: t('own_second_factor.this_device') } : {}),
     lines: [
       { text: t('own_second_factor.last_used'), moment: presentMoment(device.lastUsedAt, shell) },
@@ -340,7 +343,7 @@ function presentOwnPasskeys(model: OwnPasskeysModel, { shell, t }: PageContext):
       const entry = presentPasskeyEntry(passkey, { shell, t });
       return { entries: [entry], described: entry.id, id: passkey.id, name: passkey.name };
     }),
-    back: { label: t('own_passkeys.back'), address: model.backAddress },
+    back: { label: t('own_passkeys.back'), address: safeAddress(model.backAddress) },
   };
 }
 

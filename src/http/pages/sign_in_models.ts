@@ -34,6 +34,8 @@ export interface SignInModel {
   readonly signedInAs?: string | undefined;
   /** What the browser is asked for a passkey with; undefined offers none. */
   readonly passkey?: object | undefined;
+  /** Where it is offered, from a page that does not. */
+  readonly passkeyAddress?: string | undefined;
   readonly error?: SignInError | undefined;
   /** With `throttled`: whole minutes until the next try, rounded up. */
   readonly retryAfterMinutes?: number | undefined;
@@ -88,6 +90,7 @@ function presentSignIn(model: SignInModel, { shell, t }: PageContext): PageView 
     ),
     submit: { label: t('sign_in.submit'), busy: t('sign_in.busy') },
     forgot,
+    passkeyAddress: safeAddress(model.passkeyAddress),
     signUp: safeAddress(model.links?.signUp),
   };
 }

@@ -338,7 +338,9 @@ async function showSignIn(
     loginHint: interaction.loginHint ?? keptAddress(step.ctx),
     signedInAs: await signedInAs(step),
     links: linksOf(step),
-    passkey: isOff ? undefined : await passkeySignInOptions(services(step), placeOf(step)),
+    // A question of its own on every refusal would be a difference between two of them, and work for whoever guesses.
+    passkey: isOff || status !== undefined ? undefined : await passkeySignInOptions(services(step), placeOf(step)),
+    passkeyAddress: isOff || status === undefined ? undefined : action,
     error,
     retryAfterMinutes: error === 'throttled' ? minutesOf(retryAfterSeconds) : undefined,
   };

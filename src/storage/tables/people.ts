@@ -216,13 +216,12 @@ export async function assignRoles(
 export async function replacePasswordHash(
   transaction: Transaction,
   change: { userId: UserId; from: string; to: string; now: Date },
-): Promise<void> {
-  await transaction.query('update users set password_hash = $3, updated_at = $4 where id = $1 and password_hash = $2', [
-    change.userId,
-    change.from,
-    change.to,
-    change.now,
-  ]);
+): Promise<boolean> {
+  const rows = await transaction.query(
+    'update users set password_hash = $3, updated_at = $4 where id = $1 and password_hash = $2 returning id',
+    [change.userId, change.from, change.to, change.now],
+  );
+  return rows.length === 1;
 }
 
 /** Of whom a password is about to be changed, and where. */
@@ -296,6 +295,12 @@ export async function touchLastSignIn(
     [member.tenantId, member.userId, member.now],
   );
   return rows[0];
+}
+
+/** The hash in use, which nobody changes before this transaction is over. */
+export async function lockPasswordHash(transaction: Transaction, userId: UserId): Promise<string | null> {
+  const text = 'select password_hash from users where id = $1 for share';
+  return (await transaction.query<{ password_hash: string | null }>(text, [userId]))[0]?.password_hash ?? null;
 }
 
 /** False when the membership had that status already. */

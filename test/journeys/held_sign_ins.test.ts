@@ -1,0 +1,87 @@
+/** A sign-in that was judged and is held back: what ends a person's sessions ends it too, whoever was signed in there before. */
+import { changePassword } from '#src/flows/change_password.ts';
+import { signIn } from '#src/flows/sign_in.ts';
+import { defaultPeopleSettings } from '#test/support/people_settings.ts';
+import { placeAt, signInServicesOf } from '#test/support/sign_in.ts';
+import { startTestServer, type TestServer } from '#test/support/test_server.ts';
+import {
+  authorizationRequest,
+  authorize,
+  createUserAgent,
+  type Page,
+  readForm,
+  type UserAgent,
+} from '#test/support/user_agent.ts';
+import { callbackUri, createTestTenant, newPerson, type TestTenant } from '#test/support/world.ts';
+
+let server: TestServer;
+let acme: TestTenant;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  acme = await createTestTenant(server, 'acme');
+});
+
+afterAll(() => server.close());
+
+/** Sends a form and does not go where it leads. */
+async function hold(agent: UserAgent, page: Page, fields: Readonly<Record<string, string>>): Promise<string> {
+  const form = readForm(page);
+  const answer = await agent.request(new URL(form.action, page.url).href, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-www-form-urlencoded', origin: server.origin },
+    body: new URLSearchParams({ ...form.hidden, ...fields }).toString(),
+  });
+  return new URL(answer.headers.get('location') ?? '', server.origin).href;
+}
+
+const newPassword = 'seven violet otters at noon';
+
+function change(userId: TestTenant['person']['id']) {
+  const input = { tenantId: acme.id, userId, password: newPassword, hasSecondFactor: false, isUnjudged: true } as const;
+  const { breachedPasswords } = server.server.house;
+  return changePassword(
+    { ...server.context, breachedPasswords },
+    { ...input, settings: defaultPeopleSettings, event: 'password.reset' },
+  );
+}
+
+describe('a sign-in that is held back', () => {
+  it.each([false, true])(
+    'ends with the password that opened it, in a browser where somebody else was signed in: %s',
+    async (isTaken) => {
+      const [victim, thief] = [await newPerson(server, acme), await newPerson(server, acme)];
+      const agent = createUserAgent(server.origin);
+      if (isTaken) await authorize(agent, { tenant: acme, client: acme.clients.web, person: thief });
+      const page = await agent.follow(authorizationRequest(acme, acme.clients.web, { prompt: 'login' }).url);
+      const held = await hold(agent, page, { email: victim.email, password: victim.password });
+      expect(await change(victim.id)).toMatchObject({ outcome: 'changed' });
+
+      let resumed = await agent.follow(held);
+      if (resumed.status === 200 && resumed.body.includes('<form')) resumed = await agent.submit(resumed, {});
+      expect(resumed.url.startsWith(callbackUri)).toBe(false);
+      expect((await agent.follow(`${acme.issuer}/account`)).body).not.toContain(victim.email);
+    },
+  );
+
+  it('is none when the password was changed while it was compared', async () => {
+    const victim = await newPerson(server, acme);
+    const services = signInServicesOf(server);
+    const slow = {
+      ...services.passwords,
+      async verify(hash: string | undefined, password: string) {
+        const verified = await services.passwords.verify(hash, password);
+        expect(await change(victim.id)).toMatchObject({ outcome: 'changed' });
+        return verified;
+      },
+    };
+    const { email, password } = victim;
+    const place = placeAt(acme);
+    expect(await signIn({ ...services, passwords: slow }, { ...place, email, password })).toEqual({
+      outcome: 'expired',
+    });
+    expect(await signIn(services, { ...placeAt(acme), email, password: newPassword })).toMatchObject({
+      outcome: 'signed_in',
+    });
+  });
+});
