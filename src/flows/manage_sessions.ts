@@ -8,6 +8,7 @@ import type { TenantDatabase, Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { type LogoutRow, listLogouts, requeueDeadLogouts } from '#src/storage/tables/backchannel_logouts.ts';
 import { deletePendingSignInsOf } from '#src/storage/tables/pending_sign_ins.ts';
+import { forgetMailed } from '#src/storage/tables/proofs.ts';
 import { spareNoSecondFactor } from '#src/storage/tables/remembered_devices.ts';
 import {
   endAccount,
@@ -97,6 +98,8 @@ export async function endPersonSessions(
 ): Promise<RevokedOfPerson> {
   const { tenant, transaction, tenantId, userId, keptSessionId, reason } = input;
   const ended = await endAccount(transaction, { tenantId, userId, keptSessionUid: keptSessionId });
+  // What was mailed for them, too: whoever had a session may have asked for another address with it, and has a day to finish that.
+  await forgetMailed(transaction, { tenantId, userId, now: context.clock() });
   for (const sessionId of ended.session_uids) {
     await record(context, { tenant, transaction, sessionId, userId, reason });
   }

@@ -1,7 +1,10 @@
 import { userId } from '#src/domain/user.ts';
 import { requestEmailChange } from '#src/flows/change_email.ts';
+import { changePassword } from '#src/flows/change_password.ts';
+import { revokePersonSessions } from '#src/flows/manage_sessions.ts';
 import type { VisitorContext } from '#src/flows/visitor_context.ts';
 import { mailsOf } from '#test/support/mailbox.ts';
+import { defaultPeopleSettings } from '#test/support/people_settings.ts';
 import { signInServicesOf } from '#test/support/sign_in.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { createMovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';
@@ -128,6 +131,36 @@ describe('another address', () => {
     expect((await agent.follow(old.link)).status).toBe(400);
     time.advance(86_401);
     expect((await agent.follow((await proofFor(server, acme, second)).link)).status).toBe(400);
+  });
+
+  it('that a thief has asked for is over with the password, and with every session of the person', async () => {
+    for (const end of ['password', 'sessions'] as const) {
+      const person = await registered(server, acme);
+      const newEmail = newAddress();
+      const asked = await ask(person.email, newEmail);
+      const { code, link } = await proofFor(server, acme, newEmail);
+      const owner = userId((await personOf(server, person.email))?.id ?? '');
+      if (end === 'sessions') await revokePersonSessions(server.context, { tenantId: acme.id, userId: owner });
+      else {
+        const { breachedPasswords } = server.server.house;
+        const change = {
+          tenantId: acme.id,
+          userId: owner,
+          password: 'seven violet otters at noon',
+          hasSecondFactor: false,
+        };
+        const changed = await changePassword(
+          { ...server.context, breachedPasswords },
+          { ...change, settings: defaultPeopleSettings, event: 'password.changed' },
+        );
+        expect(changed.outcome).toBe('changed');
+      }
+      const thief = browserWith(asked.outcome === 'sent' ? asked.handle : '');
+      const page = await thief.follow(`${acme.issuer}/verify`);
+      if (page.body.includes('name="code"')) expect((await thief.submit(page, { code })).status).toBe(400);
+      expect((await thief.follow(link)).status).toBe(400);
+      expect(await personOf(server, person.email)).toBeDefined();
+    }
   });
 
   it('has to be one, and another', async () => {

@@ -190,6 +190,19 @@ describe('the budget of a recipient (C42)', () => {
   });
 });
 
+describe('a tenant under attack', () => {
+  it('goes on writing to its people however many addresses are asked for that nobody has', async () => {
+    const { mailBudgets } = server.context;
+    const context = {
+      ...server.context,
+      mailBudgets: { ...mailBudgets, requested: { ...mailBudgets.requested, perTenantAndHour: 3 } },
+    };
+    for (let request = 0; request < 10; request += 1)
+      await queue({ to: `nobody-${request}@invented.test`, mail: { kind: 'none' }, tenant: globex, context });
+    expect(await queue({ to: 'somebody@invented.test', tenant: globex, context })).toBe('queued');
+  });
+});
+
 describe('what somebody asks for who was let in', () => {
   it('is not used up by strangers: a code at sign-in is sent however many resets were asked for', async () => {
     const to = 'popular@besieged.test';
