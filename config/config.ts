@@ -7,7 +7,7 @@
 import { isIP } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { MailBudgets } from '#src/domain/mail.ts';
+import { LOCK_BUDGET, type MailBudgets } from '#src/domain/mail.ts';
 import { PEOPLE_SETTINGS, type PeopleSettingName, type PeopleSettings } from '#src/domain/people_settings.ts';
 import type { ProofLifetimes } from '#src/domain/proof.ts';
 import { PROTOCOL_FEATURES, type ProtocolFeature, type ProtocolFeatures } from '#src/domain/protocol_features.ts';
@@ -320,6 +320,7 @@ function build(
           perRecipientAndDay: values['mail.notices_per_recipient_and_day'],
           perTenantAndHour: values['mail.notices_per_tenant_and_hour'],
         },
+        lock: LOCK_BUDGET,
       },
       developmentMailboxSize: values['mail.development_mailbox_size'],
     },

@@ -77,7 +77,11 @@ export interface MailBudgets {
   /** By who has shown a password or a session: a stranger cannot use this one up. */
   readonly entitled: MailBudget;
   readonly notice: MailBudget;
+  readonly lock: MailBudget;
 }
+
+/** No setting: the link works for a day and one is enough, however often an account is locked. */
+export const LOCK_BUDGET: MailBudget = { perRecipientAndHour: 2, perRecipientAndDay: 6, perTenantAndHour: 10_000 };
 
 /** Of one tenant. */
 export interface MailBudget {
@@ -107,8 +111,8 @@ const budgetOfKind = {
   passkey_added: 'notice',
   passkey_removed: 'notice',
   email_changed: 'notice',
-  // A stranger can cause a lock, once in a while: its owner is told even when many links were asked for.
-  account_locked: 'notice',
+  // A stranger can cause locks: its owner is told of one in a while, and of everything else all the same.
+  account_locked: 'lock',
   deletion_requested: 'notice',
   account_deleted: 'notice',
   device_paired: 'notice',

@@ -178,6 +178,8 @@ async function settleRegistration(
   proof: FoundProof,
 ): Promise<What | undefined> {
   const pending = pendingOf(proof) ?? over();
+  // The tenant may have closed its door since.
+  if (tenant.policy['people.registration'] !== 'open') over();
   const { database } = context;
   const known = await findAddressOfInstallation(database, proof.address);
   const id = known?.id ?? userId(uuidv7(context.clock()));

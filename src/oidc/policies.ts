@@ -133,6 +133,17 @@ export function resourceServerInfo(
 /** The engine's own policy, but a first-party application of the same house is not asked about by every native sign-in. */
 export function createInteractionPolicy(): interactionPolicy.DefaultPolicy {
   const policy = interactionPolicy.base();
+  // Shut out between signing in and coming back: the engine would go on with nobody.
+  policy
+    .get('login')
+    ?.checks.add(
+      new interactionPolicy.Check(
+        'account_gone',
+        'the person is not here any more',
+        'login_required',
+        ({ oidc }) => oidc.session?.accountId !== undefined && oidc.account === undefined,
+      ),
+    );
   const consent = policy.get('consent');
   consent?.checks.remove('native_client_prompt');
   consent?.checks.add(

@@ -28,7 +28,7 @@ import { personScopes, scopeOfClaim } from './accounts.ts';
 import { type ApprovalAnswer, type ApprovalAnswered, type Approvals, createApprovalDesk } from './approvals.ts';
 import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
-import { asksForMultiFactor, createPrompt, factsOf, newGrant } from './policies.ts';
+import { asksForMultiFactor, createPrompt, factsOf, newGrant, secondFactorPrompt } from './policies.ts';
 import {
   applicationOf,
   createProvider,
@@ -382,9 +382,12 @@ export async function buildTenantEngine(
   ): Promise<InteractionResults> {
     switch (answer.kind) {
       case 'signed_in': {
-        const { userId, amr, acr } = answer.authentication;
+        const { userId, amr, acr, factors } = answer.authentication;
+        // A second factor makes a session stronger, not fresher: whoever asks for a recent sign-in means the first as well.
+        const isStepUp = interaction.prompt.name === secondFactorPrompt;
+        const since = isStepUp ? { ts: Math.floor(Math.min(...factors.map(({ at }) => at.getTime())) / 1000) } : {};
         const created = interaction.prompt.name === createPrompt ? { [createPrompt]: {} } : {};
-        return { login: { accountId: userId, amr: [...amr], acr }, ...created };
+        return { login: { accountId: userId, amr: [...amr], acr, ...since }, ...created };
       }
       case 'unmet':
         return {

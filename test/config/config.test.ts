@@ -98,6 +98,7 @@ describe('settings of a machine where nothing was set', () => {
         requested: { perRecipientAndHour: 5, perRecipientAndDay: 20, perTenantAndHour: 1000 },
         entitled: { perRecipientAndHour: 10, perRecipientAndDay: 40, perTenantAndHour: 2000 },
         notice: { perRecipientAndHour: 20, perRecipientAndDay: 100, perTenantAndHour: 10_000 },
+        lock: { perRecipientAndHour: 2, perRecipientAndDay: 6, perTenantAndHour: 10_000 },
       },
       developmentMailboxSize: 200,
     });
