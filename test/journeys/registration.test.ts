@@ -120,6 +120,21 @@ describe('a registration', () => {
     expect(await personOf(server, email)).toBeUndefined();
   });
 
+  it('that was begun before the tenant closed its door makes nobody', async () => {
+    const email = newAddress();
+    const visitor = createVisitor(server, globex);
+    await visitor.signUp({ email });
+    const { link } = await proofFor(server, globex, email);
+    const configure = (value: 'closed' | undefined) =>
+      configureTenant(server.context, { id: globex.id, changes: [{ name: 'people.registration', value }] });
+    await configure('closed');
+    await eventually('the door is closed', async () => (await visitor.open('signup')).body.includes('<form') === false);
+    await visitor.agent.submit(await visitor.agent.follow(link), {});
+    expect(await personOf(server, email)).toBeUndefined();
+    await configure(undefined);
+    await eventually('the door is open', async () => (await visitor.open('signup')).body.includes('<form'));
+  });
+
   it('takes five guesses at the code, and then no more', async () => {
     const email = newAddress();
     const visitor = createVisitor(server, acme);

@@ -88,8 +88,15 @@ async function beFirst(email: string): Promise<Attack> {
   await giveBackupCodes(server, lax, id);
   await queryAsSuperuser(
     server.database,
-    `update memberships set deletion_due_at = now() + interval '14 days' where user_id = $1`,
+    `update memberships set deletion_due_at = now() + interval '14 days', username = 'mallory', username_canonical = $1::text
+      where user_id = $1::uuid`,
     [id],
+  );
+  await queryAsSuperuser(
+    server.database,
+    `insert into consents (tenant_id, user_id, client_id, client_type, scopes, granted_at, updated_at)
+     values ($1, $2, $3, 'web', '{openid}', now(), now())`,
+    [lax.id, id, lax.clients.third.clientId],
   );
   const own = newAddress();
   const tenant = { ...lax, name: 'Lax', policy: server.config.people, locale: 'nl' } as const;
@@ -115,11 +122,15 @@ async function expectNothingLeft(attack: Attack): Promise<void> {
             (select count(*)::int from passkeys where user_id = $1) as passkeys,
             (select count(*)::int from pending_sign_ins where user_id = $1) as pending,
             (select count(*)::int from memberships where user_id = $1 and deletion_due_at is not null) as leaving,
+            (select count(*)::int from consents where user_id = $1) as consents,
+            (select count(*)::int from memberships where user_id = $1 and username_canonical is not null) as names,
             (select count(*)::int from proofs where user_id = $1 and ended is null) as proofs,
             (select count(*)::int from remembered_devices where user_id = $1 and last_used_at < now() - interval '1 hour') as old`,
     [id],
   );
-  expect(left).toEqual([{ totp: 0, codes: 0, passkeys: 0, pending: 0, proofs: 0, leaving: 0, old: 0 }]);
+  expect(left).toEqual([
+    { totp: 0, codes: 0, passkeys: 0, pending: 0, consents: 0, names: 0, proofs: 0, leaving: 0, old: 0 },
+  ]);
   const browser = createVisitor(server, lax);
   const stolen = await browser.agent.request(`${lax.issuer}/verify`, {
     headers: { cookie: `poort_verify=${attack.handle}` },
