@@ -119,6 +119,11 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   ],
   consent_revoke: [`select * from consent_revoke('${acme}', '${person}', 'client-7')`],
   consents_list: [`select * from consents_list('${acme}', '${person}')`],
+  artifacts_commit_soon: [
+    `select artifacts_commit_soon('${acme}', now(), '${JSON.stringify([
+      { do: 'upsert', kind: 'Interaction', id: 'ab'.repeat(32), payload: {}, expires_at: '2040-01-01' },
+    ])}')`,
+  ],
   client_find: [`select * from client_find('${acme}', 'client-7')`],
   authorization_details_types_read: [`select * from authorization_details_types_read('${acme}')`],
   client_read: [`select * from client_read('${acme}', 'client-7')`],

@@ -71,6 +71,7 @@ const findByUserCode = {
   text: 'select * from artifact_find_by_user_code($1, $2)',
 } as const;
 const commit = { name: 'artifacts_commit', text: 'select artifacts_commit($1, $2, $3, $4)' } as const;
+const commitSoon = { name: 'artifacts_commit_soon', text: 'select artifacts_commit_soon($1, $2, $3)' } as const;
 const commitTogether = {
   name: 'artifacts_commit_together',
   text: 'select artifacts_commit_together($1, $2, $3, $4, $5, $6) as lost',
@@ -162,10 +163,21 @@ const together = createGroupCommit<ArtifactChanges>(async (tenant, changes) => {
 
 type Consumption = Extract<ArtifactOperation, { readonly do: 'consume' }>;
 
-/** All of it or nothing, durable when it resolves. Rejects with `LostRace` when a single-use value was already used. */
+function isOfInteraction(operation: ArtifactOperation): boolean {
+  return operation.do === 'upsert' && operation.kind === 'Interaction';
+}
+
+/**
+ * All of it or nothing, durable when it resolves. Rejects with `LostRace` when a single-use value was already used. An interaction alone
+ * is durable a moment later: whoever loses it in a crash begins their sign-in anew.
+ */
 export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactChanges): Promise<void> {
   const { operations, events, now, consent } = changes;
   if (consent === undefined && canGoTogether(operations)) return together.commit(tenant, changes);
+  if (consent === undefined && events.length === 0 && operations.every(isOfInteraction)) {
+    await tenant.write(commitSoon, [now, JSON.stringify(operations)]);
+    return;
+  }
   const values = [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)];
   if (consent === undefined) await tenant.write(commit, values);
   else await tenant.write(commitWithConsent, [...values, JSON.stringify(consent)]);
