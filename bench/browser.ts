@@ -3,6 +3,8 @@
  * minted through the same doors people use. Used before the clock runs, never while it runs.
  */
 
+export type CookieJar = Map<string, Cookie>;
+
 interface Cookie {
   readonly name: string;
   readonly value: string;
@@ -35,8 +37,10 @@ export async function signIn(input: {
   readonly person: { readonly email: string; readonly password: string };
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** What the browser has kept of earlier visits, and keeps of this one. Empty unless given. */
+  readonly jar?: CookieJar;
 }): Promise<string> {
-  const jar = new Map<string, Cookie>();
+  const jar: CookieJar = input.jar ?? new Map();
   let address = new URL(input.authorizationUrl);
   let form: URLSearchParams | undefined;
   for (let step = 0; step < redirectsFollowed; step += 1) {

@@ -1,9 +1,10 @@
 /**
  * The crowd of the login storm, on a thread of its own so that it does not stand in the way of those who measure: each person opens
- * the sign-in page, signs in, is sent back to the application, and comes again with an empty browser until time is up.
+ * the sign-in page, signs in, is sent back to the application, signs out by forgetting the session, and comes again until time is up.
+ * It is each one's own browser, which the server knows from before, as on any morning; `--strangers` gives everybody a new one.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { SignInStopped, signIn } from './browser.ts';
+import { type CookieJar, SignInStopped, signIn } from './browser.ts';
 
 export interface CrowdInput {
   readonly issuer: string;
@@ -15,6 +16,8 @@ export interface CrowdInput {
   readonly milliseconds: number;
   /** Whether whoever is told to come back later does not. */
   readonly once: boolean;
+  /** A browser that was never there, each time: what that adds is a notice by mail. */
+  readonly strangers: boolean;
 }
 
 export interface CrowdReport {
@@ -39,16 +42,20 @@ let refused = 0;
 let firstRefusal: string | undefined;
 
 async function comeAgainAndAgain(email: string, index: number): Promise<void> {
+  const own: CookieJar = new Map();
   do {
+    const jar: CookieJar = input.strangers ? new Map() : own;
     const openedAt = performance.now();
     try {
       await signIn({
         authorizationUrl: authorizationUrl(),
         redirectUri: input.redirectUri,
         person: { email, password: input.password },
+        jar,
         // Everybody from an address of their own: an office of this size would be throttled.
         headers: { 'x-forwarded-for': `198.18.${index >> 8}.${index & 255}` },
       });
+      for (const [key, { name }] of jar) if (name !== 'poort_device') jar.delete(key);
       const now = performance.now();
       if (now <= endsAt || input.once) latenciesMilliseconds.push(now - openedAt);
     } catch (fault) {

@@ -27,6 +27,7 @@ const { values: options } = parseArgs({
     people: { type: 'string', default: '64' },
     seconds: { type: 'string', default: '20' },
     rounds: { type: 'string', default: '3' },
+    strangers: { type: 'boolean', default: false },
   },
 });
 const [people, seconds, rounds] = [options.people, options.seconds, options.rounds].map(Number) as [
@@ -216,6 +217,7 @@ async function run(directory: string): Promise<readonly Verdict[]> {
       password,
       milliseconds: seconds * 1000,
       once: false,
+      strangers: options.strangers,
       ...change,
     });
 
