@@ -14,6 +14,7 @@ import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
 import { verify as verifyBcrypt } from '@node-rs/bcrypt';
 import { argon2id, hash as hashArgon2, verify as verifyArgon2 } from 'argon2';
+import { aside } from './lane.ts';
 import { ARGON2_CEILING, parseStoredHash, type StoredHash } from './stored_hashes.ts';
 
 /** The longest password, in UTF-8 bytes as given (domain/user.ts refuses it earlier). Nothing shorter is truncated. */
@@ -91,7 +92,7 @@ export function createPasswordHasher(settings: PasswordHashingSettings): Passwor
 
   async function spendTheSameWork(password: string): Promise<PasswordVerification> {
     const candidates = isAcceptable(password) ? formsOf(password) : [''];
-    await gate.run(() => matchesAny(candidates, (candidate) => verifyArgon2(decoy, candidate)));
+    await aside(() => gate.run(() => matchesAny(candidates, (candidate) => verifyArgon2(decoy, candidate))));
     return NO_MATCH;
   }
 
@@ -99,7 +100,7 @@ export function createPasswordHasher(settings: PasswordHashingSettings): Passwor
     async hash(password) {
       if (!isAcceptable(password)) throw new RangeError(`a password has 1 to ${MAXIMUM_PASSWORD_BYTES} bytes of text`);
       const salt = randomBytes(SALT_BYTES);
-      const hash = await gate.run(() => hashArgon2(password.normalize('NFKC'), { ...options, salt }));
+      const hash = await aside(() => gate.run(() => hashArgon2(password.normalize('NFKC'), { ...options, salt })));
       return encodeHash(settings, salt, hash);
     },
 
@@ -109,7 +110,9 @@ export function createPasswordHasher(settings: PasswordHashingSettings): Passwor
 
       const candidates = stored.algorithm === 'bcrypt' ? bcryptCandidates(password) : formsOf(password);
       if (candidates.length === 0) return spendTheSameWork(password);
-      const matches = await gate.run(() => matchesAny(candidates, (candidate) => isMadeFrom(stored, candidate)));
+      const matches = await aside(() =>
+        gate.run(() => matchesAny(candidates, (candidate) => isMadeFrom(stored, candidate))),
+      );
       return { matches, outdated: matches && !hasParameters(stored, settings) };
     },
 

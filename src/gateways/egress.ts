@@ -17,6 +17,7 @@ import {
   judgeHost,
   parseEgressTarget,
 } from '#src/domain/egress.ts';
+import { aside } from '#src/foundation/lane.ts';
 
 export interface EgressSettings {
   /** Hosts and networks that may be reached although they are private, and by plain http. */
@@ -100,11 +101,13 @@ export function createEgress(settings: EgressSettings, surroundings: EgressSurro
     const timeLimit = AbortSignal.timeout(settings.timeLimitSeconds * 1000);
     const signal = given.signal === undefined ? timeLimit : AbortSignal.any([timeLimit, given.signal]);
     try {
-      return await turns.take(target.host, signal, async () => {
-        const addresses = await pinned(target, permissions, signal);
-        if (addresses.outcome !== 'pinned') return addresses;
-        return send({ target, given, addresses: addresses.list, signal });
-      });
+      return await aside(() =>
+        turns.take(target.host, signal, async () => {
+          const addresses = await pinned(target, permissions, signal);
+          if (addresses.outcome !== 'pinned') return addresses;
+          return send({ target, given, addresses: addresses.list, signal });
+        }),
+      );
     } catch (fault) {
       if (!signal.aborted) throw fault;
       const limit = settings.timeLimitSeconds;

@@ -3,6 +3,7 @@
  * attacks live: nested names, the second of two equal fields and dropped prototypes are all "what another parser would have seen".
  */
 import type { IncomingMessage } from 'node:http';
+import { aside } from '#src/foundation/lane.ts';
 import { ProblemRaised, problems } from '../problems.ts';
 
 const formType = /^application\/x-www-form-urlencoded\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
@@ -24,8 +25,12 @@ export async function readFormText(request: IncomingMessage, limitBytes: number)
   return text;
 }
 
-/** The body as it came, one character for each byte. Throws `ProblemRaised` when it is too long. */
-export async function readText(request: IncomingMessage, limitBytes: number): Promise<string> {
+/** The body as it came, one character for each byte. Throws `ProblemRaised` when it is too long. However slowly it comes, nobody waits for it. */
+export function readText(request: IncomingMessage, limitBytes: number): Promise<string> {
+  return aside(() => collect(request, limitBytes));
+}
+
+async function collect(request: IncomingMessage, limitBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let received = 0;
   // The connection must outlive a refusal, to carry it.
