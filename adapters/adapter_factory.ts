@@ -1,8 +1,9 @@
 /** Gives the engine an adapter for each of its models, bound to one tenant. */
 import type { Adapter } from 'oidc-provider';
 import type { TenantId } from '#src/domain/tenant.ts';
-import { type ArtifactModel, artifactModels, createArtifactsAdapter } from './artifacts_adapter.ts';
+import { type ArtifactModel, artifactModels, createArtifactsAdapter, valuePrefixes } from './artifacts_adapter.ts';
 import { type ClientsCache, createClientsAdapter, type EnabledFeatures } from './clients_adapter.ts';
+import { createDeviceCodesAdapter } from './device_codes_adapter.ts';
 import { createRefreshTokensAdapter, type RotationRules } from './refresh_tokens_adapter.ts';
 import { type FindLivingToken, withStructuredTokens } from './structured_tokens_adapter.ts';
 
@@ -26,6 +27,8 @@ export function createAdapter(
   if (!isArtifactModel(model)) throw new Error(`the engine asked for an unknown model: ${model}`);
   const artifacts = createArtifactsAdapter(model);
   if (model === 'RefreshToken') return createRefreshTokensAdapter(artifacts, rotation);
+  if (model === 'DeviceCode')
+    return createDeviceCodesAdapter(artifacts, rotation.chain, valuePrefixes.DeviceCode ?? '');
   if (model === 'AccessToken' || model === 'ClientCredentials')
     return withStructuredTokens(model, artifacts, findLiving);
   return artifacts;

@@ -45,13 +45,14 @@ export const valuePrefixes: Partial<Record<ArtifactModel, string>> = {
  */
 const storedKinds: Partial<Record<ArtifactModel, string>> = { ClientCredentials: 'AccessToken' };
 
-/** Written once and never changed but by `consume`; the others are saved again and again. */
+/** Under its own value it is written once and never changed but by `consume`; the others are saved again and again. */
 const writtenOnce: ReadonlySet<ArtifactModel> = new Set([
   'AccessToken',
   'AuthorizationCode',
   'RefreshToken',
   'ClientCredentials',
   'PushedAuthorizationRequest',
+  'DeviceCode',
 ]);
 
 /** What a token, or an authorization, of a person begins with. */
@@ -159,7 +160,8 @@ export async function isFirstUse({
 }
 
 function isSuccessor(model: ArtifactModel): boolean {
-  return model === 'RefreshToken' && Provider.ctx?.oidc.entities.RotatedRefreshToken !== undefined;
+  const { RotatedRefreshToken, DeviceCode } = Provider.ctx?.oidc.entities ?? {};
+  return model === 'RefreshToken' && (RotatedRefreshToken ?? DeviceCode) !== undefined;
 }
 
 /** Whose person the engine asks for next: one read answers both questions. */
@@ -227,7 +229,7 @@ function cleanInteraction(uid: string, payload: AdapterPayload): Payload {
   };
 }
 
-function toPayload(found: Found, id: string): AdapterPayload {
+export function toPayload(found: Found, id: string): AdapterPayload {
   // A copy of the outside is enough: what is inside belongs to this request alone.
   const payload: AdapterPayload = { ...found.payload, jti: id };
   if (found.consumedAt !== undefined) payload.consumed = Math.floor(found.consumedAt.getTime() / 1000);

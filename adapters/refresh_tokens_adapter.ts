@@ -3,7 +3,7 @@
  * The engine asks whether a token was used and ends the grant when it was; a retry within the grace is therefore shown to it as
  * unused, and what it then writes is what the first use has written already.
  */
-import { type Adapter, type Client, Provider } from 'oidc-provider';
+import { type Adapter, type Client, errors, Provider } from 'oidc-provider';
 import { type Grace, judgePresentation } from '#src/domain/rotation.ts';
 import type { RefreshChain } from './refresh_chain.ts';
 import { currentUnitOfWork, hashOf, type UnitOfWork } from './unit_of_work.ts';
@@ -15,6 +15,11 @@ export interface RotationRules {
 
 /** The newest member of the chain, for requests that repeat an older one. */
 const repetitions = new WeakMap<UnitOfWork, string>();
+
+/** This request repeats what made that refresh token: it is given again and nothing is written. */
+export function noteRepetition(unit: UnitOfWork, newest: string): void {
+  repetitions.set(unit, newest);
+}
 
 export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf }: RotationRules): Adapter {
   /** Whether a used token is asked for again by the client it belongs to, soon enough; then with the newest of its chain. */
@@ -42,7 +47,11 @@ export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf 
 
     async find(value) {
       const payload = await artifacts.find(value);
-      if (payload === undefined || payload.consumed === undefined) return payload ?? undefined;
+      if (payload === undefined) {
+        refuseQuarantined(value);
+        return undefined;
+      }
+      if (payload.consumed === undefined) return payload;
       const repetition = await findRepetition(value, payload.clientId);
       if (repetition === undefined) return payload;
       // An honest retry that cannot be answered here (the successor was derived under a master key that this server does not know
@@ -67,11 +76,28 @@ export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf 
     },
 
     async upsert(value, payload, expiresInSeconds) {
+      const unit = currentUnitOfWork();
       // It is kept already, and may have been used since.
-      if (repetitions.get(currentUnitOfWork()) === value) return;
+      if (repetitions.get(unit) === value) {
+        const kept = (await unit.find('RefreshToken', hashOf(value)))?.payload;
+        if (kept?.['jkt'] !== payload['jkt'] || kept?.['x5t#S256'] !== payload['x5t#S256'])
+          throw new errors.InvalidGrant('the answer was given to the holder of another key');
+        return;
+      }
       await artifacts.upsert(value, payload, expiresInSeconds);
     },
   };
+}
+
+/**
+ * A device in quarantine is told so when it refreshes, and keeps its token: it may be released, and `invalid_grant` would have made it
+ * forget. Whoever is not the client that the token was issued to finds nothing. Throws `AccessDenied`.
+ */
+function refuseQuarantined(value: string): void {
+  const client = refreshingClient();
+  if (client === undefined) return;
+  const clientId = currentUnitOfWork().clientInQuarantine('RefreshToken', hashOf(value));
+  if (clientId === client.clientId) throw new errors.AccessDenied('the device is quarantined');
 }
 
 /** The value of the token that replaces `rotated`, in this request. */

@@ -13,15 +13,19 @@ import { LostRace, type TenantDatabase } from '#src/storage/database.ts';
 import { type EventRow, eventRow, type Origin } from '#src/storage/event_log.ts';
 import {
   type ArtifactOperation,
+  type ArtifactRow,
   commitArtifacts,
   findArtifact,
   findArtifactByUserCode,
   findSessionByUid,
+  type Pairing,
   type Payload,
   type Repeatable,
   type StoredArtifact,
 } from '#src/storage/tables/artifacts.ts';
 import type { NewConsent } from '#src/storage/tables/consents.ts';
+import { type Pace, pollDeviceCode } from '#src/storage/tables/device_codes.ts';
+import type { NewDevice } from '#src/storage/tables/devices.ts';
 import { type AccountRow, accountFromJson, readAccount } from '#src/storage/tables/people.ts';
 
 /** A remembered artifact; `idHash` is hexadecimal. */
@@ -48,6 +52,9 @@ export class UnitOfWork {
   #operations: ArtifactOperation[] = [];
   #events: EventRow[] = [];
   #consent: NewConsent | undefined;
+  #pairing: Pairing | undefined;
+  /** The client of each artifact that was found to be a quarantined device's. */
+  readonly #quarantined = new Map<string, unknown>();
 
   constructor({ tenant, origin, clock }: { tenant: TenantDatabase; origin: Origin; clock: Clock }) {
     this.tenant = tenant;
@@ -64,14 +71,42 @@ export class UnitOfWork {
   find(kind: string, idHash: string, { withAccount = false } = {}): Promise<Found | undefined> {
     return this.#remember(kind, idHash, async () => {
       const row = await findArtifact(this.tenant, { kind, idHash: Buffer.from(idHash, 'hex'), withAccount });
-      if (row === undefined) return undefined;
-      if (row.account !== null) this.#accounts.set(row.account.id, Promise.resolve(accountFromJson(row.account)));
-      // The grant came along: the engine asks for it next.
-      if (row.grant_hash !== null) this.learn('Grant', row.grant_hash.toString('hex'), row.grant_payload);
-      this.#found.add(`${kind}:${idHash}`);
-      const consumedAt = row.consumed_at ?? undefined;
-      return { idHash, payload: row.payload, consumedAt, consumedSecondsAgo: row.consumed_seconds ?? undefined };
+      return row && this.#take(kind, idHash, row);
     });
+  }
+
+  /**
+   * A device code for which its client polls, with its pace kept. Undefined as for `find`; also for another client's, which has
+   * no pace and is found as it is.
+   */
+  async pollDeviceCode(
+    idHash: string,
+    clientId: string,
+    pace: Pace,
+  ): Promise<{ readonly inTime: boolean; readonly found: Found } | undefined> {
+    const code = { idHash: Buffer.from(idHash, 'hex'), clientId, now: this.now, pace };
+    const row = await pollDeviceCode(this.tenant, code);
+    const found = row && this.#take('DeviceCode', idHash, row);
+    return row && found && { inTime: row.in_time, found };
+  }
+
+  /** What a read brought along is remembered. Nothing of a device that is not active is there. */
+  #take(kind: string, idHash: string, row: ArtifactRow): Found | undefined {
+    if (row.account !== null) this.#accounts.set(row.account.id, Promise.resolve(accountFromJson(row.account)));
+    const isLocked = row.device_state !== null && row.device_state !== 'active';
+    // The grant came along: the engine asks for it next.
+    if (row.grant_hash !== null)
+      this.learn('Grant', row.grant_hash.toString('hex'), isLocked ? null : row.grant_payload);
+    if (row.device_state === 'quarantined') this.#quarantined.set(`${kind}:${idHash}`, row.payload['clientId']);
+    if (isLocked) return undefined;
+    this.#found.add(`${kind}:${idHash}`);
+    const consumedAt = row.consumed_at ?? undefined;
+    return { idHash, payload: row.payload, consumedAt, consumedSecondsAgo: row.consumed_seconds ?? undefined };
+  }
+
+  /** Whose it is, when this request was told that it is not there because its device is in quarantine. */
+  clientInQuarantine(kind: string, idHash: string): unknown {
+    return this.#quarantined.get(`${kind}:${idHash}`);
   }
 
   /** A living member of this tenant; read once. */
@@ -227,6 +262,11 @@ export class UnitOfWork {
     this.#consent = consent;
   }
 
+  /** A device comes into being with what it was given, or not at all; told of when it was not there yet. */
+  pairDevice(device: NewDevice, paired: NewEvent): void {
+    this.#pairing = { device, event: eventRow(paired, this.origin, this.#clock()) };
+  }
+
   append(event: NewEvent): void {
     this.#events.push(eventRow(event, this.origin, this.#clock()));
   }
@@ -259,10 +299,12 @@ export class UnitOfWork {
     const operations = this.#operations.toSorted((one, other) => Number(isOfSession(other)) - Number(isOfSession(one)));
     const events = this.#events;
     const consent = this.#consent;
+    const pairing = this.#pairing;
     this.#operations = [];
     this.#events = [];
     this.#consent = undefined;
-    await commitArtifacts(this.tenant, { operations, events, consent, now: this.#clock() });
+    this.#pairing = undefined;
+    await commitArtifacts(this.tenant, { operations, events, consent, pairing, now: this.#clock() });
   }
 
   #remember(kind: string, id: string, read: () => Promise<Found | undefined>): Promise<Found | undefined> {

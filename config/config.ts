@@ -615,6 +615,7 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'protocol.fapi2': onOff(protocol.fapi2),
     'protocol.dynamic_registration': onOff(protocol.dynamic_registration),
     'protocol.token_exchange': onOff(protocol.token_exchange),
+    'protocol.device_grant': onOff(protocol.device_grant),
     ...shownPeople(config.people),
     'password.breached_list_file': config.breachedListFile,
     'proofs.verification_seconds': String(config.proofs.verificationSeconds),

@@ -288,6 +288,7 @@ export const settingDefinitions = {
   'protocol.fapi2': protocolSwitch,
   'protocol.dynamic_registration': protocolSwitch,
   'protocol.token_exchange': protocolSwitch,
+  'protocol.device_grant': protocolSwitch,
 
   ...peopleSettings(),
 

@@ -14,6 +14,7 @@ export const PROTOCOL_FEATURES = [
   'fapi2',
   'dynamic_registration',
   'token_exchange',
+  'device_grant',
 ] as const;
 
 export type ProtocolFeature = (typeof PROTOCOL_FEATURES)[number];
@@ -31,6 +32,7 @@ export const NOTHING_SWITCHED_ON: ProtocolFeatures = {
   fapi2: false,
   dynamic_registration: false,
   token_exchange: false,
+  device_grant: false,
 };
 
 export function isProtocolFeature(text: string): text is ProtocolFeature {

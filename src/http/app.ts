@@ -90,7 +90,9 @@ export function createApp(options: AppOptions): HttpHandler {
     if (tenant.status === 'suspended') return answerProblem(exchange, problems.tenantSuspended(), options, tenant);
     const engine = await pool.engineOf(tenant);
     const route = findEngineRoute(exchange.request.method ?? '', path);
-    const isOff = path === endpointPaths.backchannel_authentication && !engine.protocol.ciba;
+    const isOff =
+      (path === endpointPaths.backchannel_authentication && !engine.protocol.ciba) ||
+      (path === endpointPaths.device_authorization && !engine.protocol.device_grant);
     if (route === undefined || isOff) return people.run(() => pages(exchange, engine));
     if (route.outcome === 'wrong_method')
       return answerProblem(exchange, problems.methodNotAllowed(route.allow), options, tenant);

@@ -31,6 +31,7 @@ const methodsByPath: ReadonlyMap<string, readonly string[]> = new Map([
   [endpointPaths.revocation, openPost],
   [endpointPaths.pushed_authorization_request, openPost],
   [endpointPaths.backchannel_authentication, ['POST']],
+  [endpointPaths.device_authorization, openPost],
   [endpointPaths.userinfo, ['GET', 'HEAD', 'POST', 'OPTIONS']],
   [endpointPaths.end_session, ['GET', 'HEAD', 'POST']],
   [`${endpointPaths.end_session}/confirm`, ['POST']],

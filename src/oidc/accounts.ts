@@ -76,8 +76,11 @@ export function extraTokenClaims(
   const source = AuthorizationCode ?? RefreshToken ?? DeviceCode ?? BackchannelAuthenticationRequest;
   const row = accountRowOf(Account);
   const scopesOfApi = new Set(api?.scopes.map((scope) => scope.name));
+  // Grants of devices name them, see device_grant.ts.
+  const deviceId = deviceIdOf(ctx.oidc.entities.Grant);
   return {
     ...claims,
+    ...(deviceId === undefined ? {} : { device_id: deviceId }),
     roles: row?.roles ?? [],
     permissions: (row?.permissions ?? []).filter((permission) => scopesOfApi.has(permission)),
     amr: source?.amr,
@@ -86,6 +89,11 @@ export function extraTokenClaims(
     sid: token.sid,
     mfa_verified: source?.amr?.includes('mfa') ?? false,
   };
+}
+
+/** The device whose grant it is: ours, see device_grant.ts. */
+export function deviceIdOf(grant: object | undefined): string | undefined {
+  return grant !== undefined && 'deviceId' in grant && typeof grant.deviceId === 'string' ? grant.deviceId : undefined;
 }
 
 /** The person behind an account of ours. */

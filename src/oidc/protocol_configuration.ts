@@ -5,10 +5,12 @@
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import { cibaGrantType } from '#src/domain/backchannel_authentication.ts';
 import type { TokenEndpointAuthMethod } from '#src/domain/client.ts';
+import { deviceGrantType } from '#src/domain/device_grant.ts';
 import type { ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
 import { backchannelAuthentication } from './backchannel_authentication.ts';
 import type { certificateHooks } from './client_certificates.ts';
+import { deviceFlow } from './device_grant.ts';
 import { factsOf } from './policies.ts';
 
 /** Grants that every tenant's engine serves; a client's type may allow more than is switched on. */
@@ -23,6 +25,7 @@ export function grantTypesOf(protocol: ProtocolFeatures): readonly string[] {
     ...grantTypes,
     ...(protocol.token_exchange ? [tokenExchangeGrantType] : []),
     ...(protocol.ciba ? [cibaGrantType] : []),
+    ...(protocol.device_grant ? [deviceGrantType] : []),
   ];
 }
 
@@ -48,6 +51,7 @@ export function protocolFeatureConfiguration(
     requestObjects: { enabled: protocol.jar, assertJwtClaimsAndHeader: assertIsRequestObject },
     jwtResponseModes: { enabled: protocol.jarm },
     ciba: backchannelAuthentication({ enabled: protocol.ciba }),
+    deviceFlow: deviceFlow({ enabled: protocol.device_grant }),
     // The hooks are there also while it is off: a token bound to a certificate that was issued before must be refused then.
     mTLS: {
       enabled: protocol.mtls,

@@ -15,6 +15,7 @@ import type { Config } from '#config/config.ts';
 import { AUTHENTICATION_CONTEXTS } from '#src/domain/authentication.ts';
 import type { AuthorizationDetailsType } from '#src/domain/authorization_details.ts';
 import { CLIENT_SIGNING_ALGORITHMS, SIGNING_ALGORITHMS } from '#src/domain/client_settings.ts';
+import { DEVICE_CODE_SECONDS } from '#src/domain/device_grant.ts';
 import { absoluteSecondsFor, refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
 import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { graceFor, mustRotate } from '#src/domain/rotation.ts';
@@ -38,6 +39,7 @@ import { certificateHooks } from './client_certificates.ts';
 import { assertIsClientAssertion, assertIsRequestObject } from './client_statements.ts';
 import { createCookieKeys } from './cookie_keys.ts';
 import { mayCallFrom, restrictCrossOrigin } from './cross_origin.ts';
+import { completeDeviceAnswers, grantsNameDevices } from './device_grant.ts';
 import type { ApplicationLink, EnginePages } from './engine_pages.ts';
 import {
   assertMayAskForClaims,
@@ -74,6 +76,9 @@ export const endpointPaths = {
   jwks: '/jwks',
   pushed_authorization_request: '/par',
   backchannel_authentication: '/bc-authorize',
+  device_authorization: '/device_authorization',
+  // A page of ours answers there (http/pages); the engine prints the address.
+  code_verification: '/device',
   end_session: '/logout',
 } as const;
 
@@ -101,6 +106,7 @@ const prefixedModels = [
   'RefreshToken',
   'AuthorizationCode',
   'BackchannelAuthenticationRequest',
+  'DeviceCode',
 ] as const;
 
 const clockToleranceSeconds = 10;
@@ -289,6 +295,7 @@ export function createProvider(
       AuthorizationCode: lifetimes.authorizationCodeSeconds,
       PushedAuthorizationRequest: lifetimes.parSeconds,
       BackchannelAuthenticationRequest: backchannelRequestSeconds,
+      DeviceCode: DEVICE_CODE_SECONDS,
       Interaction: lifetimes.interactionSeconds,
       // A grant is never extended by the engine, so it must live as long as any chain that begins under it: the last one can begin
       // when the session ends.
@@ -335,6 +342,8 @@ export function createProvider(
   if (protocol.token_exchange)
     addTokenExchange(provider, { tenant, apis, accessTokenSeconds: lifetimes.accessTokenSeconds, findLiving });
   if (protocol.ciba) slowDownEagerPolls(provider);
+  grantsNameDevices(provider);
+  completeDeviceAnswers(provider, config.http.publicUrl);
   for (const model of prefixedModels) {
     prefixValues(provider[model].prototype, valuePrefixes[model] ?? '');
   }
@@ -371,13 +380,14 @@ function prefixValues(prototype: object, prefix: string): void {
   };
 }
 
-/** A refresh token that replaces another is derived from it, see adapters/refresh_chain.ts. */
+/** A refresh token that replaces another, or that a device code is redeemed for, is derived from it: see adapters/refresh_chain.ts. */
 function deriveSuccessors(provider: Provider, chain: RefreshChain): void {
   const model = provider.RefreshToken.prototype as unknown as { generateTokenId(): string };
   const { generateTokenId } = model;
   model.generateTokenId = function generateSuccessor() {
-    const rotated = Provider.ctx?.oidc.entities.RotatedRefreshToken;
-    return rotated === undefined ? generateTokenId.call(this) : successorValue(chain, rotated.jti);
+    const { RotatedRefreshToken, DeviceCode } = Provider.ctx?.oidc.entities ?? {};
+    const replaced = RotatedRefreshToken ?? DeviceCode;
+    return replaced === undefined ? generateTokenId.call(this) : successorValue(chain, replaced.jti);
   };
 }
 

@@ -9,6 +9,7 @@ import { currentUnitOfWork, hashOf, type UnitOfWork } from '#adapters/unit_of_wo
 import type { NewEvent } from '#src/domain/event.ts';
 import { LostRace } from '#src/storage/database.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
+import { recordPairing } from './device_grant.ts';
 import type { EnginePages } from './engine_pages.ts';
 import { applicationOf, originOf } from './provider.ts';
 import { exchangeEvent } from './token_exchange.ts';
@@ -59,8 +60,12 @@ export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }
 function recordOutcome(ctx: KoaContextWithOIDC, unit: UnitOfWork): void {
   const { route, client, entities, params } = ctx.oidc;
   if (route === 'token') {
-    if (ctx.status === 200) unit.append(exchangeEvent(ctx) ?? tokenIssued(ctx));
-    else unit.forgetWhatWasRefused();
+    if (ctx.status === 200) {
+      unit.append(exchangeEvent(ctx) ?? tokenIssued(ctx));
+      recordPairing(ctx);
+    } else {
+      unit.forgetWhatWasRefused();
+    }
   }
   if (route === 'revocation' && ctx.status === 200) {
     const token = entities.AccessToken ?? entities.ClientCredentials ?? entities.RefreshToken;

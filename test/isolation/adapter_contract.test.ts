@@ -144,19 +144,14 @@ async function rowsOf(tenantId: TenantId): Promise<string> {
 }
 
 /** Saved again and again by the engine; the others are written once. */
-const rewritten: readonly ArtifactModel[] = [
-  'Session',
-  'Interaction',
-  'Grant',
-  'DeviceCode',
-  'BackchannelAuthenticationRequest',
-];
+const rewritten: readonly ArtifactModel[] = ['Session', 'Interaction', 'Grant', 'BackchannelAuthenticationRequest'];
 const writtenOnce: readonly ArtifactModel[] = [
   'AccessToken',
   'ClientCredentials',
   'AuthorizationCode',
   'RefreshToken',
   'PushedAuthorizationRequest',
+  'DeviceCode',
 ];
 const underGrant: readonly ArtifactModel[] = [
   'AccessToken',

@@ -6,6 +6,8 @@ import { createInitialAccessToken, registerClient } from '#src/flows/register_cl
 import { queueMail } from '#src/flows/send_mail.ts';
 import { sha256, uuidv7 } from '#src/foundation/identifiers.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
+import { eventRow } from '#src/storage/event_log.ts';
+import { commitArtifacts } from '#src/storage/tables/artifacts.ts';
 import { putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.ts';
 import { rememberPassword } from '#src/storage/tables/password_history.ts';
 import { putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
@@ -52,6 +54,7 @@ beforeAll(async () => {
     await useExtensions(tenant);
     await keepFactors(server, tenant);
     await oweMail(server, tenant);
+    await pairDevice(server, tenant);
   }
   const urls = roleUrls(server.database);
   [superuser, app, platform, owner] = await Promise.all(
@@ -107,6 +110,25 @@ async function useExtensions({ id: tenantId, jwtApi }: TestTenant): Promise<void
 }
 
 /** Factors of a person, a password they had before, and a sign-in that stopped half way. */
+async function pairDevice({ context }: TestServer, { id, slug, person, clients }: TestTenant): Promise<void> {
+  const now = context.clock();
+  const device = {
+    device_id: uuidv7(now),
+    client_id: clients.device.clientId,
+    user_id: person.id,
+    name: 'Lamp',
+    model: 'C3',
+    firmware: '1',
+    key_thumbprint: undefined,
+    grant_id: sha256(slug).toString('hex'),
+    scopes: [],
+    address: '192.0.2.1',
+    expires_at: now.toISOString(),
+  };
+  const event = eventRow({ type: 'device.paired', outcome: 'success' }, {}, now);
+  await commitArtifacts(context.database.tenant(id), { operations: [], events: [], now, pairing: { device, event } });
+}
+
 async function keepFactors({ context }: TestServer, { id: tenantId, person, slug }: TestTenant): Promise<void> {
   const now = context.clock();
   const hash = sha256(slug);

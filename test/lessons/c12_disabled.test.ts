@@ -4,6 +4,7 @@
  * from the catalogue of the database, the ways to get a token from the product's own metadata: a new one that is not tried here
  * fails the test. Whatever does not stand on what ended must go on, or a refusal would prove nothing.
  */
+import { deviceGrantType } from '#src/domain/device_grant.ts';
 import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
 import { retireKey } from '#src/flows/rotate_keys.ts';
@@ -151,6 +152,14 @@ const ways: Readonly<Record<string, Way>> = {
       // Within its grace it can be tried again and again.
       const form = { grant_type: 'refresh_token', refresh_token: world.tokens.refresh };
       return issued(await ask(port, world, '/token', { client: world.tenant.clients.web, form }));
+    },
+  },
+  'a device that asks to be paired': {
+    standsOn: ['tenant'],
+    grant: deviceGrantType,
+    async open(port, world) {
+      const call = { client: world.tenant.clients.device, form: { scope: 'openid' } };
+      return (await ask(port, world, '/device_authorization', call)).status === 200;
     },
   },
   'client credentials for an API': {

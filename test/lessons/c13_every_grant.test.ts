@@ -5,6 +5,7 @@
  */
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { deviceGrantType } from '#src/domain/device_grant.ts';
 import { ATTEMPT_KINDS } from '#src/domain/sign_in_throttle.ts';
 import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
 import { countAttempt } from '#src/flows/attempts.ts';
@@ -40,6 +41,8 @@ const grants: Readonly<Record<string, 'random' | 'person'>> = {
   // The client's secret or key.
   client_credentials: 'random',
   [tokenExchangeGrantType]: 'random',
+  // The device code; the person types a user code on a page, which counts, and signs in there.
+  [deviceGrantType]: 'random',
   // The auth_req_id; the person answers on a page behind the same sign-in.
   'urn:openid:params:grant-type:ciba': 'random',
 };

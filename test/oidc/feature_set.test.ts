@@ -59,6 +59,7 @@ describe('the engine of a tenant', () => {
       'claimsParameter',
       'clientCredentials',
       'dPoP',
+      'deviceFlow',
       'introspection',
       'jwtIntrospection',
       'jwtUserinfo',
@@ -75,6 +76,7 @@ describe('the engine of a tenant', () => {
       'authorization_code',
       'client_credentials',
       'refresh_token',
+      'urn:ietf:params:oauth:grant-type:device_code',
       'urn:ietf:params:oauth:grant-type:token-exchange',
     ]);
     expect([...configuration.responseTypes]).toEqual(['code']);
@@ -109,6 +111,7 @@ describe('the engine of a tenant with every switch on', () => {
       'claimsParameter',
       'clientCredentials',
       'dPoP',
+      'deviceFlow',
       'fapi',
       'introspection',
       'jwtIntrospection',
@@ -130,6 +133,7 @@ describe('the engine of a tenant with every switch on', () => {
       'authorization_code',
       'client_credentials',
       'refresh_token',
+      'urn:ietf:params:oauth:grant-type:device_code',
       'urn:ietf:params:oauth:grant-type:token-exchange',
       'urn:openid:params:grant-type:ciba',
     ]);
@@ -158,6 +162,7 @@ describe('what a tenant says about itself', () => {
       userinfo_endpoint: 'ISSUER/userinfo',
       userinfo_signing_alg_values_supported: ['ES256', 'RS256'],
       pushed_authorization_request_endpoint: 'ISSUER/par',
+      device_authorization_endpoint: 'ISSUER/device_authorization',
       end_session_endpoint: 'ISSUER/logout',
       jwks_uri: 'ISSUER/jwks',
       acr_values_supported: ['urn:poort:acr:password', 'urn:poort:acr:mfa'],
@@ -187,6 +192,7 @@ describe('what a tenant says about itself', () => {
         'authorization_code',
         'refresh_token',
         'client_credentials',
+        'urn:ietf:params:oauth:grant-type:device_code',
         'urn:ietf:params:oauth:grant-type:token-exchange',
       ],
       id_token_signing_alg_values_supported: ['ES256', 'RS256'],
@@ -216,7 +222,7 @@ describe('what a tenant says about itself', () => {
     >;
     const endpoints = Object.entries(discovered).filter(([name]) => /_endpoint$|^jwks_uri$/.test(name));
     for (const [name, url] of endpoints) {
-      const method = /token|introspection|revocation|pushed/.test(name) ? 'POST' : 'GET';
+      const method = /token|introspection|revocation|pushed|device/.test(name) ? 'POST' : 'GET';
       const { status } = await fetch(url, { method, redirect: 'manual' });
       expect({ name, found: status !== 404 && status < 500 }).toEqual({ name, found: true });
     }

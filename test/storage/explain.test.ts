@@ -66,6 +66,23 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   grant_end: [`select grant_end('${acme}', ${hash('1-9')}, null)`],
   artifact_find_by_user_code: [`select * from artifact_find_by_user_code('${acme}', ${hash('user code 1-7')})`],
   artifact_poll: [`select artifact_poll('${acme}', 'RefreshToken', ${hash('1-6')}, now(), 5)`],
+  device_code_poll: [
+    `select * from device_code_poll('${acme}', ${hash('1-6')}, 'client-7', now(), 5, 1, 5, 60)`,
+    `select * from device_code_poll('${acme}', ${hash('1-5')}, 'client-9', now(), 5, 1, 5, 60)`,
+  ],
+  artifacts_commit_with_device: [
+    `select artifacts_commit_with_device('${acme}', now(), '${JSON.stringify([
+      { do: 'insert', kind: 'AccessToken', id: 'aa'.repeat(32), payload: {}, grant_id: 'bb', expires_at: '2040-01-01' },
+    ])}', null, '${JSON.stringify({
+      device_id: '00000000-0000-7000-9000-000000000001',
+      client_id: 'client-7',
+      user_id: person,
+      name: 'lamp',
+      grant_id: '77'.repeat(32),
+      scopes: [],
+      expires_at: '2040-01-01',
+    })}', '[]')`,
+  ],
   backchannel_requests_pending: [`select * from backchannel_requests_pending('${acme}', '${person}', now(), 20)`],
   artifact_is_alive: [`select artifact_is_alive('${acme}', '${person}', 'client-7')`],
   artifacts_commit: [
@@ -321,6 +338,7 @@ const everyRequest = [
   'artifacts_commit_together',
   'artifacts_read',
   'client_find',
+  'device_code_poll',
   'effective_roles',
   'structured_tokens_find',
 ];

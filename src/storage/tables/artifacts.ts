@@ -4,6 +4,7 @@ import { appendEvents, type EventRow } from '../event_log.ts';
 import { createGroupCommit } from '../group_commit.ts';
 import { createReadTogether } from '../read_together.ts';
 import type { NewConsent } from './consents.ts';
+import type { DeviceState, NewDevice } from './devices.ts';
 import type { AccountJson } from './people.ts';
 
 export type Payload = Readonly<Record<string, unknown>>;
@@ -17,6 +18,8 @@ export interface ArtifactRow {
   readonly grant_payload: Payload | null;
   /** Of the person it belongs to, when it was asked for. */
   readonly account: AccountJson | null;
+  /** Of the device it belongs to, or is the grant of. */
+  readonly device_state: DeviceState | null;
 }
 
 /** How a value may be used up more than once: the same request again, soon, for the same successor. */
@@ -80,6 +83,10 @@ const commitWithConsent = {
   name: 'artifacts_commit_with_consent',
   text: 'select artifacts_commit_with_consent($1, $2, $3, $4, $5)',
 } as const;
+const commitWithDevice = {
+  name: 'artifacts_commit_with_device',
+  text: 'select artifacts_commit_with_device($1, $2, $3, $4, $5, $6)',
+} as const;
 const tombstone = { name: 'interaction_tombstone', text: 'select * from interaction_tombstone($1, $2)' } as const;
 
 export interface ArtifactKey {
@@ -126,6 +133,14 @@ export interface ArtifactChanges {
   readonly now: Date;
   /** What its person agreed to in the same breath. */
   readonly consent?: NewConsent | undefined;
+  /** The device that it was all for. */
+  readonly pairing?: Pairing | undefined;
+}
+
+/** A device that comes into being, and what tells of it unless it was there already. */
+export interface Pairing {
+  readonly device: NewDevice;
+  readonly event: EventRow;
 }
 
 const together = createGroupCommit<ArtifactChanges>(async (tenant, changes) => {
@@ -172,14 +187,17 @@ function isOfInteraction(operation: ArtifactOperation): boolean {
  * is durable a moment later: whoever loses it in a crash begins their sign-in anew.
  */
 export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactChanges): Promise<void> {
-  const { operations, events, now, consent } = changes;
-  if (consent === undefined && canGoTogether(operations)) return together.commit(tenant, changes);
-  if (consent === undefined && events.length === 0 && operations.every(isOfInteraction)) {
+  const { operations, events, now, consent, pairing } = changes;
+  const isAlone = consent === undefined && pairing === undefined;
+  if (isAlone && canGoTogether(operations)) return together.commit(tenant, changes);
+  if (isAlone && events.length === 0 && operations.every(isOfInteraction)) {
     await tenant.write(commitSoon, [now, JSON.stringify(operations)]);
     return;
   }
   const values = [now, JSON.stringify(operations), events.length === 0 ? null : JSON.stringify(events)];
-  if (consent === undefined) await tenant.write(commit, values);
+  if (pairing !== undefined)
+    await tenant.write(commitWithDevice, [...values, JSON.stringify(pairing.device), JSON.stringify([pairing.event])]);
+  else if (consent === undefined) await tenant.write(commit, values);
   else await tenant.write(commitWithConsent, [...values, JSON.stringify(consent)]);
 }
 
