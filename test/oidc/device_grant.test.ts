@@ -84,6 +84,15 @@ async function quarantine(deviceId: string, state: 'quarantined' | 'active'): Pr
   await queryAsSuperuser(server.database, 'update devices set state = $1 where device_id = $2', [state, deviceId]);
 }
 
+const keyPair = (): Promise<jose.GenerateKeyPairResult> => jose.generateKeyPair('ES256', { extractable: true });
+
+async function prove({ publicKey, privateKey }: jose.GenerateKeyPairResult, htu: string): Promise<string> {
+  const claims = { jti: crypto.randomUUID(), htm: 'POST', htu, iat: Math.floor(Date.now() / 1000) };
+  return new jose.SignJWT(claims)
+    .setProtectedHeader({ alg: 'ES256', typ: 'dpop+jwt', jwk: await jose.exportJWK(publicKey) })
+    .sign(privateKey);
+}
+
 interface Paired {
   readonly deviceId: string;
   readonly code: EndpointAnswer['json'];
@@ -252,6 +261,31 @@ describe('a device that was approved', () => {
     expect(rows).toHaveLength(1);
     const events = await readEvents(server.database, { tenantId: acme.id, types: ['device.paired'] });
     expect(events.filter(({ target_id: target }) => target === deviceId)).toHaveLength(1);
+  });
+
+  it('gives the same answer again to the holder of its key alone (RFC 9449), and keeps the key’s thumbprint', async () => {
+    const [own, other] = [await keyPair(), await keyPair()];
+    const code = await begin();
+    const deviceId = await approve(code);
+    const redeem = async (key: jose.GenerateKeyPairResult): Promise<EndpointAnswer> =>
+      callEndpoint(acme.issuer, '/token', {
+        client: acme.clients.device,
+        form: { grant_type: deviceGrantType, device_code: String(code['device_code']) },
+        headers: { dpop: await prove(key, `${acme.issuer}/token`) },
+      });
+    const first = await redeem(own);
+    expect({ status: first.status, type: first.json['token_type'] }).toEqual({ status: 200, type: 'DPoP' });
+    expect(await errorOf(redeem(other))).toBe('invalid_grant');
+    expect(await errorOf(poll(code))).toBe('invalid_grant');
+    const again = await redeem(own);
+    expect(again.json['refresh_token']).toBe(first.json['refresh_token']);
+    const [row] = await queryAsSuperuser<{ key_thumbprint: string; state: string }>(
+      server.database,
+      'select key_thumbprint, state from devices where device_id = $1',
+      [deviceId],
+    );
+    const thumbprint = await jose.calculateJwkThumbprint(await jose.exportJWK(own.publicKey));
+    expect(row).toEqual({ key_thumbprint: thumbprint, state: 'active' });
   });
 
   it('redeems once in one race, and both who ran hold one chain', async () => {
