@@ -10,8 +10,8 @@ import { MAXIMUM_SHOWN } from '#src/domain/backchannel_authentication.ts';
 import { LostRace } from '#src/storage/database.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
 import { type BackchannelRequestRow, listPendingRequests } from '#src/storage/tables/backchannel_requests.ts';
-import { personScopes } from './accounts.ts';
-import { factsOf, newGrant } from './policies.ts';
+import { addAsked, scopesAskedFor, withLasting } from './asked_scopes.ts';
+import { newGrant } from './policies.ts';
 import { applicationOf } from './provider.ts';
 
 type Session = InstanceType<Provider['Session']>;
@@ -65,13 +65,11 @@ export function createApprovalDesk(provider: Provider): ApprovalDesk {
     if (!mayAsk(client)) return undefined;
     const { scope, resource, params } = row.payload as RequestPayload;
     const asked = scopesAskedFor({ scope, resource }, { client, apis });
-    // Every refresh token means that the application stays able to ask for tokens.
-    const lasting = client.grantTypeAllowed('refresh_token') && !asked.some(({ name }) => name === 'offline_access');
     return {
       id: row.id_hash.toString('base64url'),
       applicationName: applicationOf(client)?.name ?? client.clientId,
       bindingMessage: params?.binding_message,
-      scopes: lasting ? [...asked, { name: 'offline_access', audience: undefined, description: undefined }] : asked,
+      scopes: withLasting(asked, client),
       askedAt: row.created_at,
       expiresAt: row.expires_at,
     };
@@ -107,10 +105,7 @@ export function createApprovalDesk(provider: Provider): ApprovalDesk {
     } else {
       const asked = scopesAskedFor(request, { client, apis });
       const grant = newGrant(provider, { client, accountId: request.accountId ?? '' });
-      for (const { name, audience } of asked) {
-        if (audience === undefined) grant.addOIDCScope(name);
-        else grant.addResourceScope(audience, name);
-      }
+      addAsked(grant, asked);
       const grantId = await grant.save();
       await provider.backchannelResult(request, grant, {
         acr: session.acr,
@@ -155,35 +150,6 @@ function mayAsk(client: Client | undefined): client is Client {
 function waitsFor(request: BackchannelRequest, { accountId }: Session): boolean {
   const isDecided = request.grantId !== undefined || request.error !== undefined || request.consumed !== undefined;
   return accountId !== undefined && request.accountId === accountId && !isDecided && !request.isExpired;
-}
-
-interface AskedScope {
-  readonly name: string;
-  /** Of the API it belongs to; undefined for what is about the person. */
-  readonly audience: string | undefined;
-  readonly description: string | undefined;
-}
-
-/** What the person is asked about, and exactly what they grant. */
-function scopesAskedFor(
-  { scope, resource }: { readonly scope?: string | undefined; readonly resource?: string | string[] | undefined },
-  { client, apis }: { readonly client: Client; readonly apis: readonly ApiRow[] },
-): readonly AskedScope[] {
-  const asked = new Set(scope?.split(' '));
-  const allowed = new Set(factsOf(client).scopes);
-  const audiences = [resource ?? []].flat();
-  return [
-    ...personScopes
-      .filter((name) => asked.has(name))
-      .map((name) => ({ name, audience: undefined, description: undefined })),
-    ...apis
-      .filter(({ audience }) => audiences.includes(audience))
-      .flatMap(({ audience, scopes }) =>
-        scopes
-          .filter(({ name }) => asked.has(name) && allowed.has(name))
-          .map(({ name, description }) => ({ name, audience, description })),
-      ),
-  ];
 }
 
 /** Undefined for what cannot be one of ours. */
