@@ -246,6 +246,11 @@ export function reference(idHash: string): string {
   return referenceMark + Buffer.from(idHash, 'hex').toString('base64url');
 }
 
+/** The hash behind `reference`, hexadecimal. */
+export function hashOfReference(id: string): string {
+  return keyOf(id);
+}
+
 function asReference(id: string): string {
   return isReference(id) ? id : reference(hashOf(id));
 }

@@ -9,12 +9,14 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { hash } from 'node:crypto';
 import type { NewEvent } from '#src/domain/event.ts';
 import type { Clock } from '#src/foundation/clock.ts';
-import { LostRace, type TenantDatabase } from '#src/storage/database.ts';
+import { LostRace, type TenantDatabase, type Transaction } from '#src/storage/database.ts';
 import { type EventRow, eventRow, type Origin } from '#src/storage/event_log.ts';
 import {
+  type ArtifactChanges,
   type ArtifactOperation,
   type ArtifactRow,
   commitArtifacts,
+  commitArtifactsWithin,
   findArtifact,
   findArtifactByUserCode,
   findSessionByUid,
@@ -131,7 +133,9 @@ export class UnitOfWork {
   async findByUserCode(userCode: string): Promise<Found | undefined> {
     const row = await findArtifactByUserCode(this.tenant, Buffer.from(hashOf(userCode), 'hex'));
     if (row === undefined) return undefined;
-    return { idHash: row.id_hash.toString('hex'), payload: row.payload, consumedAt: row.consumed_at ?? undefined };
+    const idHash = row.id_hash.toString('hex');
+    this.#found.add(`DeviceCode:${idHash}`);
+    return { idHash, payload: row.payload, consumedAt: row.consumed_at ?? undefined };
   }
 
   /** A page of ours answers what it has listed, which it knows by the hash only: from here on the reference to it is as good as it. */
@@ -272,8 +276,8 @@ export class UnitOfWork {
   }
 
   /** First come, first served, committed at once and on its own: false when it has been seen before. */
-  async claim(kind: string, idHash: string, expiresAt: Date): Promise<boolean> {
-    const operation = { do: 'unique', kind, id: idHash, payload: {}, expires_at: expiresAt.toISOString() } as const;
+  async claim(kind: string, idHash: string, expiresAt: Date, payload: Payload = {}): Promise<boolean> {
+    const operation = { do: 'unique', kind, id: idHash, payload, expires_at: expiresAt.toISOString() } as const;
     try {
       await commitArtifacts(this.tenant, { operations: [operation], events: [], now: this.now });
       return true;
@@ -295,6 +299,19 @@ export class UnitOfWork {
   /** Commits what has gathered; a unit may be committed several times. Rejects with `LostRace`, then nothing was written. */
   async commit(): Promise<void> {
     if (this.#operations.length === 0 && this.#events.length === 0) return;
+    await commitArtifacts(this.tenant, this.#gathered());
+  }
+
+  /** The same together with what `work` does in its transaction: a mail that tells of it is written with it, or neither is. */
+  async commitWith(work: (transaction: Transaction) => Promise<void>): Promise<void> {
+    const changes = this.#gathered();
+    await this.tenant.transaction(async (transaction) => {
+      await commitArtifactsWithin(transaction, this.tenant.tenantId, changes);
+      await work(transaction);
+    });
+  }
+
+  #gathered(): ArtifactChanges {
     // Sessions first: whoever changes a session and something under it locks them in this order.
     const operations = this.#operations.toSorted((one, other) => Number(isOfSession(other)) - Number(isOfSession(one)));
     const events = this.#events;
@@ -304,7 +321,7 @@ export class UnitOfWork {
     this.#events = [];
     this.#consent = undefined;
     this.#pairing = undefined;
-    await commitArtifacts(this.tenant, { operations, events, consent, pairing, now: this.#clock() });
+    return { operations, events, consent, pairing, now: this.#clock() };
   }
 
   #remember(kind: string, id: string, read: () => Promise<Found | undefined>): Promise<Found | undefined> {

@@ -28,6 +28,7 @@ export const EVENT_TYPES = [
   'consent.granted',
   'consent.requested',
   'consent.revoked',
+  'device.approved',
   'device.denied',
   'device.paired',
   'device.revoked',

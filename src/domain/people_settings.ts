@@ -94,6 +94,13 @@ export const peopleSettingKinds = {
   'second_factor.remember_device_days': wholeNumber(0, 90),
   /** Whether a code by mail may stand in for a lost second factor. */
   'second_factor.email_code': onOrOff,
+  /** Whether somebody who pairs a device must have signed in with both factors. */
+  'devices.approval_second_factor': onOrOff,
+  /** How long ago they may have signed in; 0 asks for no fresh sign-in. */
+  'devices.approval_max_age_minutes': wholeNumber(0, 1440),
+  /** Roles of which they must have one; everybody may when there are none. */
+  'devices.approval_roles': roleNames,
+  'devices.maximum_per_person': wholeNumber(1, 10_000),
   'links.terms': webAddress,
   'links.privacy': webAddress,
   'links.help': webAddress,

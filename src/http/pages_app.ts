@@ -13,6 +13,7 @@ import { mountAccountPages } from './pages/account_pages.ts';
 import { mountApprovalPages } from './pages/approval_pages.ts';
 import { mountBrand } from './pages/brand.ts';
 import { mountDevelopmentMailbox } from './pages/development_mailbox_pages.ts';
+import { mountDevicePages } from './pages/device_pages.ts';
 import { mountFactorPages } from './pages/factor_pages.ts';
 import { mountInteractionPages } from './pages/interaction_pages.ts';
 import type { PageState } from './pages/interaction_step.ts';
@@ -87,6 +88,7 @@ export function createPagesApp(options: PagesOptions): Pages {
   mountBrand(tenant, { database: options.signInServices.database });
   mountInteractionPages(tenant, options);
   mountApprovalPages(tenant, options);
+  mountDevicePages(tenant, options);
   mountRegistrationPages(tenant, options);
   mountRecoveryPages(tenant, options);
   mountInvitationPages(tenant, options);

@@ -85,6 +85,9 @@ export const endpointPaths = {
 /** Where who is signed in answers what was asked of them at another device (CIBA). */
 export const approvalsPath = '/approvals';
 
+/** Where a person types the code that a device shows (RFC 8628 §3.3), and below it where they answer. */
+export const devicePath = '/device';
+
 /** The person's own pages. */
 export const accountPath = '/account';
 
@@ -92,6 +95,7 @@ export const accountPath = '/account';
 export const signedInPaths = {
   approvals: `${approvalsPath}/signed-in`,
   account: `${accountPath}/signed-in`,
+  device: `${devicePath}/signed-in`,
 } as const;
 
 /** How the session is kept in a browser: by this tenant's pages and endpoints alone. */

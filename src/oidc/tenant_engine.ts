@@ -28,6 +28,14 @@ import { personScopes, scopeOfClaim } from './accounts.ts';
 import { type ApprovalAnswer, type ApprovalAnswered, type Approvals, createApprovalDesk } from './approvals.ts';
 import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
+import {
+  checkApprovalsAgain,
+  createPairingDesk,
+  type PairingAnswer,
+  type PairingAnswered,
+  type PairingFound,
+  type PairingKey,
+} from './pairings.ts';
 import { asksForMultiFactor, createPrompt, factsOf, newGrant, secondFactorPrompt } from './policies.ts';
 import {
   applicationOf,
@@ -110,6 +118,11 @@ export interface TenantEngine {
   /** What is asked of the person who is signed in in this browser at another device; undefined when nobody is. */
   findApprovals(exchange: Exchange): Promise<Approvals | undefined>;
   answerApproval(exchange: Exchange, answer: ApprovalAnswer): Promise<ApprovalAnswered>;
+  /** A device's code was typed in a browser: from here on it is that browser's (RFC 8628 §3.3). */
+  claimPairing(exchange: Exchange, key: PairingKey): Promise<'claimed' | 'unknown'>;
+  /** What became of a code that this browser has claimed, for whoever is signed in in it. */
+  findPairing(exchange: Exchange, key: PairingKey): Promise<PairingFound>;
+  answerPairing(exchange: Exchange, answer: PairingAnswer): Promise<PairingAnswered>;
   /** Who is signed in in this browser, for our own pages; undefined when nobody is. Nothing is changed by looking. */
   findOwnSession(exchange: Exchange): Promise<OwnSession | undefined>;
   /**
@@ -177,6 +190,8 @@ export async function buildTenantEngine(
   commitWhatHappens(provider, { tenant, pages, onFault: hooks.onFault });
   const handle = provider.callback();
   const desk = createApprovalDesk(provider);
+  const pairings = createPairingDesk(provider, people);
+  checkApprovalsAgain(provider, people);
   const unitFor = (exchange: Exchange): UnitOfWork =>
     new UnitOfWork({ tenant: tenantDatabase, origin: exchange.origin, clock });
 
@@ -267,6 +282,14 @@ export async function buildTenantEngine(
 
     answerApproval: (exchange, answer) =>
       unitFor(exchange).run(async () => desk.answer(await sessionOf(exchange), material.apis, answer)),
+
+    claimPairing: (exchange, key) => unitFor(exchange).run(() => pairings.claim(key)),
+
+    findPairing: (exchange, key) =>
+      unitFor(exchange).run(async () => pairings.find(await sessionOf(exchange), material.apis, key)),
+
+    answerPairing: (exchange, answer) =>
+      unitFor(exchange).run(async () => pairings.answer(await sessionOf(exchange), material.apis, answer)),
 
     findOwnSession: (exchange) =>
       unitFor(exchange).run(async () => {

@@ -98,6 +98,7 @@ describe('the settings of a tenant', () => {
       people: {},
       password: {},
       second_factor: {},
+      devices: {},
       links: {},
     });
     expect(readTenantSettings(JSON.parse(JSON.stringify(storedTenantSettings(settings))))).toEqual(settings);

@@ -2,6 +2,7 @@
 import { createInvitation } from '#src/flows/manage_invitations.ts';
 import { openInteraction } from './attack_surface.ts';
 import { type Authenticator, createAuthenticator, passkeyOptionsOf } from './authenticator.ts';
+import { beginPairing, createPairer } from './device_pairing.ts';
 import { registerHelpDesk } from './help_desk.ts';
 import { openOwnPage as openPageOf, shownSecretOf } from './own_pages.ts';
 import { giveBackupCodes, givePasskey, newPersonWithTotp, totpCode } from './second_factor.ts';
@@ -110,6 +111,9 @@ const authenticators = new WeakMap<UserAgent, Authenticator>();
 
 /** Of the app whose code is asked for in a browser. */
 const secrets = new WeakMap<UserAgent, string>();
+
+/** Of the device whose code is typed in a browser. */
+const pairings = new WeakMap<UserAgent, string>();
 
 /** What was mailed to whoever uses a browser. */
 const mailed = new WeakMap<UserAgent, { readonly link: string; readonly code: string }>();
@@ -269,6 +273,24 @@ export const forms: readonly FormKind[] = [
       const page = await agent.follow(`${tenant.issuer}/approvals`);
       const shown = page.body.includes('name="password"') ? await agent.submit(page, credentials(tenant)) : page;
       return opened(agent, shown, 'csrf');
+    },
+  },
+  {
+    view: 'device',
+    tokenName: 'csrf',
+    fields: (_tenant, { agent }) => ({ user_code: pairings.get(agent) ?? '' }),
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      pairings.set(agent, (await beginPairing(tenant)).user_code);
+      return opened(agent, await agent.follow(`${tenant.issuer}/device`), 'csrf');
+    },
+  },
+  {
+    view: 'device_confirm',
+    tokenName: 'csrf',
+    fields: () => ({ decision: 'allow', device_name: 'Sensor' }),
+    async open(server, tenant, agent = createUserAgent(server.origin)) {
+      const { user_code: userCode } = await beginPairing(tenant);
+      return opened(agent, await createPairer(server, tenant, { agent }).compare(userCode), 'csrf');
     },
   },
   {

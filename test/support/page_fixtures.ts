@@ -12,6 +12,7 @@ import type { Locale } from '#src/http/pages/translations.ts';
 import { accountFixtures } from './pages/account_fixtures.ts';
 import { approvalFixtures } from './pages/approval_fixtures.ts';
 import { consentFixtures } from './pages/consent_fixtures.ts';
+import { deviceFixtures } from './pages/device_fixtures.ts';
 import { factorFixtures } from './pages/factor_fixtures.ts';
 import { homeFixtures } from './pages/home_fixtures.ts';
 import { type PageFixtures, type PageState, type PageStates, shellFor } from './pages/page_state.ts';
@@ -26,6 +27,7 @@ export const pageFixtures: PageFixtures = {
   ...accountFixtures,
   ...approvalFixtures,
   ...consentFixtures,
+  ...deviceFixtures,
   ...factorFixtures,
   ...homeFixtures,
   ...problemFixtures,

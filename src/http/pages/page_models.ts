@@ -7,6 +7,7 @@ import { activityPages } from './activity_models.ts';
 import { approvalPages } from './approval_models.ts';
 import { consentPages } from './consent_models.ts';
 import { departurePages } from './departure_models.ts';
+import { devicePages } from './device_models.ts';
 import { factorPages } from './factor_models.ts';
 import { homePages } from './home_models.ts';
 import { ownApplicationsPages } from './own_applications_models.ts';
@@ -28,6 +29,7 @@ const pages = {
   ...approvalPages,
   ...consentPages,
   ...departurePages,
+  ...devicePages,
   ...factorPages,
   ...homePages,
   ...ownApplicationsPages,

@@ -188,6 +188,8 @@ export interface FieldInput {
   readonly passwordRules?: string | undefined;
   /** Letters are kept as they are typed: no capital, no correction. */
   readonly verbatim?: boolean | undefined;
+  /** Capital letters, and what is typed is no word. */
+  readonly capitals?: boolean | undefined;
 }
 
 /** For partials/field, password_field, code_field and checkbox. */

@@ -17,7 +17,7 @@ import type { Translate } from './translations.ts';
 /** What every form here may be sent back for. */
 export type VisitorError = 'stale_form' | 'throttled' | 'busy';
 
-interface VisitorForm {
+export interface VisitorForm {
   readonly action: string;
   readonly csrf: string;
   readonly error?: VisitorError | undefined;
@@ -381,7 +381,7 @@ function backToSignIn(signInAddress: string, t: Translate) {
 }
 
 /** What a form as a whole was sent back for; with `at`, what else the page knows is said at that field, in the page's own words. */
-function formErrors(
+export function formErrors(
   {
     error,
     retryAfterMinutes,

@@ -25,7 +25,7 @@ export interface VisitorPagesOptions {
 }
 
 /** Below the issuer. */
-export type VisitorPage = 'signup' | 'verify' | 'forgot' | 'reset' | 'invite';
+export type VisitorPage = 'signup' | 'verify' | 'forgot' | 'reset' | 'invite' | 'device' | 'device/confirm';
 
 export interface Visit {
   readonly ctx: Context;

@@ -1,5 +1,6 @@
 /** The table `artifacts`: what the engine keeps. Rows are asked for by hash and changed by `artifacts_commit` only. */
-import { LostRace, type TenantDatabase } from '../database.ts';
+import type { TenantId } from '#src/domain/tenant.ts';
+import { LostRace, type TenantDatabase, type Transaction } from '../database.ts';
 import { appendEvents, type EventRow } from '../event_log.ts';
 import { createGroupCommit } from '../group_commit.ts';
 import { createReadTogether } from '../read_together.ts';
@@ -199,6 +200,15 @@ export async function commitArtifacts(tenant: TenantDatabase, changes: ArtifactC
     await tenant.write(commitWithDevice, [...values, JSON.stringify(pairing.device), JSON.stringify([pairing.event])]);
   else if (consent === undefined) await tenant.write(commit, values);
   else await tenant.write(commitWithConsent, [...values, JSON.stringify(consent)]);
+}
+
+/** The same within a transaction that does more: its operations and events, of which a consent or a device is none. */
+export async function commitArtifactsWithin(
+  transaction: Transaction,
+  tenantId: TenantId,
+  { operations, events, now }: ArtifactChanges,
+): Promise<void> {
+  await transaction.query(commit.text, [tenantId, now, JSON.stringify(operations), JSON.stringify(events)]);
 }
 
 /** New rows meet nobody, and one conditional use can be refused without the others': such changes need not be alone. */
