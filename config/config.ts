@@ -7,6 +7,7 @@
 import { isIP } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { DeviceCodeLimits } from '#src/domain/device_grant.ts';
 import { LOCK_BUDGET, type MailBudgets } from '#src/domain/mail.ts';
 import { PEOPLE_SETTINGS, type PeopleSettingName, type PeopleSettings } from '#src/domain/people_settings.ts';
 import type { ProofLifetimes } from '#src/domain/proof.ts';
@@ -125,6 +126,7 @@ export interface Config {
   /** How long what is mailed proves anything. */
   readonly proofs: ProofLifetimes;
   readonly signIn: SignInThrottleSettings;
+  readonly deviceCodes: DeviceCodeLimits;
   readonly backchannelLogout: {
     readonly maximumAttempts: number;
     readonly firstRetrySeconds: number;
@@ -391,6 +393,15 @@ function build(
       perIdentifier: Object.fromEntries(
         OTHER_ATTEMPT_KINDS.map((kind) => [kind, values[`sign_in.per_identifier.${kind}`]]),
       ) as Record<OtherAttemptKind, number>,
+      userCodes: {
+        maximumPerAddress: values['sign_in.user_codes_per_address'],
+        maximumPerTenant: values['sign_in.user_codes_per_tenant'],
+        maximumOfShortAddresses: values['sign_in.short_addresses_per_installation'],
+      },
+    },
+    deviceCodes: {
+      maximumPerClientAndAddress: values['device_codes.maximum_per_client_and_address'],
+      maximumPerTenant: values['device_codes.maximum_per_tenant'],
     },
     backchannelLogout: {
       maximumAttempts: values['backchannel_logout.maximum_attempts'],
@@ -638,6 +649,11 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'sign_in.per_identifier.registration': String(signIn.perIdentifier.registration),
     'sign_in.per_identifier.invitation': String(signIn.perIdentifier.invitation),
     'sign_in.per_identifier.user_code': String(signIn.perIdentifier.user_code),
+    'sign_in.user_codes_per_address': String(signIn.userCodes.maximumPerAddress),
+    'sign_in.user_codes_per_tenant': String(signIn.userCodes.maximumPerTenant),
+    'sign_in.short_addresses_per_installation': String(signIn.userCodes.maximumOfShortAddresses),
+    'device_codes.maximum_per_client_and_address': String(config.deviceCodes.maximumPerClientAndAddress),
+    'device_codes.maximum_per_tenant': String(config.deviceCodes.maximumPerTenant),
     'backchannel_logout.maximum_attempts': String(backchannelLogout.maximumAttempts),
     'backchannel_logout.first_retry_seconds': String(backchannelLogout.firstRetrySeconds),
     'backchannel_logout.maximum_retry_seconds': String(backchannelLogout.maximumRetrySeconds),

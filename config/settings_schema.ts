@@ -312,6 +312,12 @@ export const settingDefinitions = {
   'sign_in.first_lock_seconds': seconds(1, dayInSeconds),
   'sign_in.longest_lock_seconds': seconds(1, dayInSeconds),
   ...limitsPerIdentifier(),
+  'sign_in.user_codes_per_address': count(1, 1_000_000),
+  'sign_in.user_codes_per_tenant': count(1, 1_000_000),
+  'sign_in.short_addresses_per_installation': count(1, 1_000_000),
+
+  'device_codes.maximum_per_client_and_address': count(1, 1_000_000),
+  'device_codes.maximum_per_tenant': count(1, 1_000_000),
 
   'backchannel_logout.maximum_attempts': count(1, 100),
   'backchannel_logout.first_retry_seconds': seconds(1, 3600),

@@ -24,6 +24,23 @@ export const DEVICE_PACE = {
 /** RFC 8628 §6.1: twenty consonants that are not taken for one another and spell no words; eight of them are 2.6 · 10^10 codes. */
 export const USER_CODE = { charset: 'base-20', mask: '****-****' } as const;
 
+/** How many devices may begin within `DEVICE_CODE_SECONDS`: every code that waits can be guessed. */
+export interface DeviceCodeLimits {
+  readonly maximumPerClientAndAddress: number;
+  readonly maximumPerTenant: number;
+}
+
+/** The texts under which a device that begins is counted, a line feed between the parts, which none can contain. */
+export function deviceCodeLimitKeys({
+  clientId,
+  address,
+}: {
+  readonly clientId: string;
+  readonly address: string;
+}): readonly [client: string, tenant: string] {
+  return [`device_code_client_address\n${clientId}\n${address}`, 'device_code_tenant'];
+}
+
 const MAXIMUM_DEVICE_TEXT = 60;
 
 /** What a device said of itself. Nobody has checked it: it is shown to its owner as what it claims. */

@@ -18,7 +18,12 @@
  *
  * Whoever tries second factors has the password already, so they have one limit for each account, and none for an address: a botnet must
  * not get five guesses for each of its addresses, and what strangers without the password do never comes so far.
+ *
+ * The codes of devices (`user_code`) are guessed at by strangers, and every code that waits at a tenant is there to be hit: what counts is
+ * how many are looked at while a code lives, from however many addresses. So the last counter is small; the arithmetic is in
+ * docs/device-grant-risk-assessment.md, and test/lessons/c15_device_grant.test.ts does it. The identifier is the browser.
  */
+import { DEVICE_CODE_SECONDS } from './device_grant.ts';
 
 /** What somebody may try, and be stopped from trying too often. `proof`: a code that was mailed. */
 export const ATTEMPT_KINDS = [
@@ -58,6 +63,13 @@ export interface SignInThrottleSettings {
   readonly longestLockSeconds: number;
   /** Instead of `maximumPerIdentifier`, for what is no password. */
   readonly perIdentifier: Readonly<Record<OtherAttemptKind, number>>;
+  /** Codes of devices that were wrong, each within the life of a code (`DEVICE_CODE_SECONDS`) and for as long. */
+  readonly userCodes: {
+    readonly maximumPerAddress: number;
+    readonly maximumPerTenant: number;
+    /** Short addresses name no tenant: these are the whole installation's. */
+    readonly maximumOfShortAddresses: number;
+  };
 }
 
 export interface TriedAttempt {
@@ -70,7 +82,13 @@ export interface TriedAttempt {
   readonly knownDevice?: string | undefined;
 }
 
-export type LimitName = 'known_device' | 'identifier_and_address' | 'address' | 'identifier' | 'tenant';
+export type LimitName =
+  | 'known_device'
+  | 'identifier_and_address'
+  | 'address'
+  | 'identifier'
+  | 'tenant'
+  | 'installation';
 
 /** One counter of one attempt. The texts hold personal data: store their digest. */
 export interface AttemptLimit {
@@ -115,19 +133,50 @@ export function limitsOf(attempt: TriedAttempt, settings: SignInThrottleSettings
     maximum: maximumPerAddress,
     ...lasting,
   };
+  const perIdentifier: AttemptLimit = { name: 'identifier', key: partOf, maximum: maximumPerIdentifier, ...lasting };
+  const perTenant: AttemptLimit = {
+    name: 'tenant',
+    key: keyOf(kind, 'tenant'),
+    maximum: maximumPerTenant,
+    ...lastingFor(inWindow),
+  };
+  if (kind !== 'user_code')
+    return [...(SECOND_FACTORS.has(kind) ? [] : [perPair, perAddress]), perIdentifier, perTenant];
   return [
-    ...(SECOND_FACTORS.has(kind) ? [] : [perPair, perAddress]),
-    { name: 'identifier', key: partOf, maximum: maximumPerIdentifier, ...lasting },
+    perPair,
+    { ...perAddress, maximum: settings.userCodes.maximumPerAddress, ...whileCodesLive },
+    perIdentifier,
+    { ...perTenant, maximum: settings.userCodes.maximumPerTenant, ...whileCodesLive },
+  ];
+}
+
+/** Of a guess that names no tenant: the code is in the address (`/d/{code}`), and who follows it has no cookie of ours yet. */
+export function shortAddressLimits(
+  address: string | undefined,
+  { userCodes }: Pick<SignInThrottleSettings, 'userCodes'>,
+): readonly AttemptLimit[] {
+  return [
     {
-      name: 'tenant',
-      key: keyOf(kind, 'tenant'),
-      maximum: maximumPerTenant,
-      windowSeconds: inWindow,
-      firstLockSeconds: inWindow,
-      longestLockSeconds: inWindow,
+      name: 'address',
+      key: keyOf('short_address', 'address', canonicalAddress(address)),
+      maximum: userCodes.maximumPerAddress,
+      ...whileCodesLive,
+    },
+    {
+      name: 'installation',
+      key: keyOf('short_address', 'installation'),
+      maximum: userCodes.maximumOfShortAddresses,
+      ...whileCodesLive,
     },
   ];
 }
+
+/** Counted for this long, and stopped for no longer. */
+function lastingFor(seconds: number) {
+  return { windowSeconds: seconds, firstLockSeconds: seconds, longestLockSeconds: seconds } as const;
+}
+
+const whileCodesLive = lastingFor(DEVICE_CODE_SECONDS);
 
 /** The counter of an identifier, whatever the address. */
 export function identifierKey(kind: AttemptKind, identifier: string): string {
@@ -135,7 +184,7 @@ export function identifierKey(kind: AttemptKind, identifier: string): string {
 }
 
 /** A line feed between the parts, which none can contain: nobody can choose an identifier that falls into another's counter. */
-function keyOf(kind: AttemptKind, ...parts: readonly string[]): string {
+function keyOf(kind: AttemptKind | 'short_address', ...parts: readonly string[]): string {
   return [kind, ...parts].map((part) => part.replaceAll('\n', ' ')).join('\n');
 }
 

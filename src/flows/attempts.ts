@@ -11,9 +11,10 @@ import {
   limitsOf,
   retryAfterSeconds,
   type SignInThrottleSettings,
+  shortAddressLimits,
   type TriedAttempt,
 } from '#src/domain/sign_in_throttle.ts';
-import type { TenantId } from '#src/domain/tenant.ts';
+import { type TenantId, tenantId } from '#src/domain/tenant.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
 import type { Database } from '#src/storage/database.ts';
 import type { CountedLimit } from '#src/storage/tables/sign_in_attempts.ts';
@@ -46,8 +47,34 @@ export async function countAttempt(
   { database, settings }: AttemptServices,
   attempt: Attempt & { readonly now: Date },
 ): Promise<AttemptDecision> {
-  const { tenantId, now } = attempt;
-  const limits = limitsOf(attempt, settings);
+  return countOn(database, limitsOf(attempt, settings), attempt);
+}
+
+/** What names no tenant yet is counted where no tenant can be. */
+const installation = tenantId('00000000-0000-0000-0000-000000000000');
+
+/** The same for somebody who follows a short address with the code of a device in it. */
+export function countShortAddress(
+  { database, settings }: AttemptServices,
+  { address, now }: { readonly address: string | undefined; readonly now: Date },
+): Promise<AttemptDecision> {
+  return countOn(database, shortAddressLimits(address, settings), { tenantId: installation, now });
+}
+
+/** It led to a device: only those that lead nowhere are kept. */
+export async function forgiveShortAddress(
+  { database, settings }: AttemptServices,
+  { address }: { readonly address: string | undefined },
+): Promise<void> {
+  const returned = shortAddressLimits(address, settings).map(counted);
+  await database.counters.forgive({ tenantId: installation, cleared: undefined, returned });
+}
+
+async function countOn(
+  database: Database,
+  limits: readonly AttemptLimit[],
+  { tenantId, now }: { readonly tenantId: TenantId; readonly now: Date },
+): Promise<AttemptDecision> {
   const options = { tenantId, now, memorySeconds: LOCK_MEMORY_SECONDS };
   const exceeded = await database.counters.try(limits.map(counted), options);
   if (exceeded === undefined) return { outcome: 'allowed' };

@@ -23,6 +23,7 @@ import { assetsPath, localeOf, showPage } from './pages/page_kit.ts';
 import { mountRecoveryPages } from './pages/recovery_pages.ts';
 import { mountRegistrationPages } from './pages/registration_pages.ts';
 import { assets } from './pages/render.ts';
+import { mountShortDeviceAddress } from './pages/short_device_address.ts';
 import type { VisitorPagesOptions } from './pages/visitor_pages.ts';
 import { problemSections } from './problem_pages.ts';
 import { ProblemRaised, problems } from './problems.ts';
@@ -76,6 +77,7 @@ export function createPagesApp(options: PagesOptions): Pages {
     ctx.body = section;
   });
 
+  mountShortDeviceAddress(installation, options);
   mountDevelopmentMailbox(installation, developmentMailbox);
 
   const tenant = new Router<PageState>({ sensitive: true });

@@ -2,9 +2,12 @@
 import type { Logger } from 'pino';
 import type { HttpExchange } from './gates/exchange.ts';
 
-/** The identifier of an interaction names somebody's sign-in that is under way: a reader of logs does not need it. */
+/**
+ * The identifier of an interaction names somebody's sign-in that is under way, and a short address is the code of somebody's device: a
+ * reader of logs does not need them.
+ */
 export function loggedPath(path: string): string {
-  return path.replace(/\/(interaction|authorize)\/[^/]+/, '/$1/…');
+  return path.replace(/\/(interaction|authorize)\/[^/]+/, '/$1/…').replace(/^\/d\/.*/s, '/d/…');
 }
 
 /** One line for each request, without its query: that may hold codes. */

@@ -16,11 +16,10 @@ import {
   requestLimitKeys,
 } from '#src/domain/backchannel_authentication.ts';
 import { canonicalIdentifier } from '#src/domain/email_address.ts';
-import { sha256 } from '#src/foundation/identifiers.ts';
 import { notePoll } from '#src/storage/tables/backchannel_requests.ts';
 import { readSignInCandidate } from '#src/storage/tables/people.ts';
-import { countSignInAttempt } from '#src/storage/tables/sign_in_attempts.ts';
 import { findAccount } from './accounts.ts';
+import { countRequest } from './counted_requests.ts';
 
 type BackchannelRequest = InstanceType<Provider['BackchannelAuthenticationRequest']>;
 
@@ -83,21 +82,17 @@ async function personNamed(hint: string): Promise<string> {
   return candidate?.active === true ? candidate.id : randomUUID();
 }
 
-/** Counted first and on its own, like sign-ins: domain/sign_in_throttle.ts says why. Answers 429 with the seconds to wait. */
 async function assertNotTooMany(ctx: KoaContextWithOIDC, account: Account): Promise<void> {
   const { params, client } = ctx.oidc;
-  const { tenant, now } = currentUnitOfWork();
   const hint =
     account.accountId === nobody ? canonicalIdentifier(String(params?.['login_hint'] ?? '')) : account.accountId;
   const { windowSeconds, perClient, perPerson } = REQUEST_LIMITS;
-  const keys = requestLimitKeys({ clientId: client?.clientId ?? '', hint }).map(sha256);
-  const counts = await countSignInAttempt(tenant, { keys, windowSeconds, firstMaximum: perClient, now });
-  const exceeded = counts.find(({ attempts }, index) => !(attempts <= (index === 0 ? perClient : perPerson)));
-  if (exceeded === undefined) return;
-  const elapsedSeconds = (now.getTime() - exceeded.windowStartedAt.getTime()) / 1000;
-  ctx.set('retry-after', String(Math.max(1, Math.ceil(windowSeconds - elapsedSeconds))));
-  const status = 429;
-  throw Object.assign(new errors.TemporarilyUnavailable('too many requests'), { status, statusCode: status });
+  const [ofClient, ofPerson] = requestLimitKeys({ clientId: client?.clientId ?? '', hint });
+  const limits = [
+    { key: ofClient, maximum: perClient },
+    { key: ofPerson, maximum: perPerson },
+  ] as const;
+  await countRequest(ctx, { limits, windowSeconds });
 }
 
 /** Seconds, see `ttl` in provider.ts. */

@@ -2,17 +2,21 @@
  * The device grant (RFC 8628) as the engine serves it: what a device is told when it begins, and the device that comes into being when
  * its code is redeemed. Who approves it is asked by a page of ours; how often it may ask is kept by adapters/device_codes_adapter.ts.
  */
-import type Provider from 'oidc-provider';
-import type { KoaContextWithOIDC } from 'oidc-provider';
+import Provider, { type KoaContextWithOIDC } from 'oidc-provider';
 import { currentUnitOfWork, hashOf } from '#adapters/unit_of_work.ts';
 import {
+  DEVICE_CODE_SECONDS,
   DEVICE_POLL_INTERVAL_SECONDS,
   type DeviceClaims,
+  type DeviceCodeLimits,
   deviceClaimsOf,
+  deviceCodeLimitKeys,
   shortenedDeviceText,
   USER_CODE,
 } from '#src/domain/device_grant.ts';
+import { canonicalAddress } from '#src/domain/sign_in_throttle.ts';
 import { deviceIdOf } from './accounts.ts';
+import { countRequest } from './counted_requests.ts';
 
 /** What is kept of a device from its request until its owner has decided, and shown to them. */
 export interface DeviceInfo extends DeviceClaims {
@@ -46,6 +50,32 @@ export function completeDeviceAnswers(provider: Provider, publicUrl: string): vo
       interval: DEVICE_POLL_INTERVAL_SECONDS,
     };
   });
+}
+
+/**
+ * From now on a tenant has no more codes that wait than these allow. A device's client has no secret: anybody can begin, as often as they
+ * like, and every code that waits is one that a guess can hit. Nothing is kept of who is beyond them; they get 429 and when to come back.
+ */
+export function limitDeviceCodes(
+  provider: Provider,
+  { maximumPerClientAndAddress, maximumPerTenant }: DeviceCodeLimits,
+): void {
+  // Every model that is saved has it; the types only say so for the base model.
+  const model = provider.DeviceCode.prototype as unknown as { save(): Promise<string>; readonly jti?: string };
+  const { save } = model;
+  model.save = async function saveWithinLimits() {
+    const { ctx } = Provider;
+    if (this.jti === undefined && ctx?.oidc.route === 'device_authorization') {
+      const address = canonicalAddress(currentUnitOfWork().origin.ip);
+      const [ofClient, ofTenant] = deviceCodeLimitKeys({ clientId: ctx.oidc.client?.clientId ?? '', address });
+      const limits = [
+        { key: ofClient, maximum: maximumPerClientAndAddress },
+        { key: ofTenant, maximum: maximumPerTenant },
+      ] as const;
+      await countRequest(ctx, { limits, windowSeconds: DEVICE_CODE_SECONDS });
+    }
+    return save.call(this);
+  };
 }
 
 /** From now on a grant can be that of a device: every token under it then says of which. */

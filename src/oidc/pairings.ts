@@ -14,6 +14,7 @@ import type { PeopleSettings } from '#src/domain/people_settings.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { LostRace, type Transaction } from '#src/storage/database.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
+import { countDevicesOf } from '#src/storage/tables/devices.ts';
 import type { AccountRow } from '#src/storage/tables/people.ts';
 import { addAsked, scopesAskedFor, withLasting } from './asked_scopes.ts';
 import type { DeviceInfo } from './device_grant.ts';
@@ -194,6 +195,8 @@ export function createPairingDesk(provider: Provider, settings: PeopleSettings):
     const demand = demandOf(session, { settings, now: unit.now, isSignedIn: account !== undefined });
     if (demand !== undefined || account === undefined) return { outcome: 'sign_in', demand: demand ?? noDemand };
     if (!mayApprove(account, settings)) return { outcome: 'refused', reason: 'role' };
+    const devices = await countDevicesOf(unit.tenant, { userId: account.id, now: unit.now });
+    if (devices >= settings['devices.maximum_per_person']) return { outcome: 'refused', reason: 'too_many' };
     return { outcome: 'open', ...found, account };
   }
 

@@ -39,7 +39,7 @@ import { certificateHooks } from './client_certificates.ts';
 import { assertIsClientAssertion, assertIsRequestObject } from './client_statements.ts';
 import { createCookieKeys } from './cookie_keys.ts';
 import { mayCallFrom, restrictCrossOrigin } from './cross_origin.ts';
-import { completeDeviceAnswers, grantsNameDevices } from './device_grant.ts';
+import { completeDeviceAnswers, grantsNameDevices, limitDeviceCodes } from './device_grant.ts';
 import type { ApplicationLink, EnginePages } from './engine_pages.ts';
 import {
   assertMayAskForClaims,
@@ -56,7 +56,7 @@ import { addTokenExchange, claimsOfExchange, structuredClaimsOfExchange } from '
 import { keepOrigins } from './token_origins.ts';
 
 export interface EngineDependencies {
-  readonly config: Pick<Config, 'http' | 'keys' | 'lifetimes' | 'people' | 'protocol'>;
+  readonly config: Pick<Config, 'deviceCodes' | 'http' | 'keys' | 'lifetimes' | 'people' | 'protocol'>;
   readonly database: Database;
   readonly clients: ClientsCache;
   readonly sealer: Sealer;
@@ -348,6 +348,7 @@ export function createProvider(
   if (protocol.ciba) slowDownEagerPolls(provider);
   grantsNameDevices(provider);
   completeDeviceAnswers(provider, config.http.publicUrl);
+  limitDeviceCodes(provider, config.deviceCodes);
   for (const model of prefixedModels) {
     prefixValues(provider[model].prototype, valuePrefixes[model] ?? '');
   }

@@ -88,6 +88,7 @@ describe('settings of a machine where nothing was set', () => {
         invitation: 20,
         user_code: 50,
       },
+      userCodes: { maximumPerAddress: 20, maximumPerTenant: 400, maximumOfShortAddresses: 100 },
     });
     expect(mail).toEqual({
       smtpUrl: undefined,

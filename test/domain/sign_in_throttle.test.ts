@@ -9,6 +9,7 @@ import {
   lockSeconds,
   retryAfterSeconds,
   type SignInThrottleSettings,
+  shortAddressLimits,
 } from '#src/domain/sign_in_throttle.ts';
 
 const SETTINGS: SignInThrottleSettings = {
@@ -32,6 +33,7 @@ const SETTINGS: SignInThrottleSettings = {
     invitation: 24,
     user_code: 52,
   },
+  userCodes: { maximumPerAddress: 20, maximumPerTenant: 400, maximumOfShortAddresses: 90 },
 };
 
 const ada = { identifier: 'ada@example.com', address: '192.0.2.1' };
@@ -59,7 +61,7 @@ describe('the counters of an attempt', () => {
     expect(limitsOf({ kind, ...ada, address: undefined }, SETTINGS)).toEqual(limitsOf({ kind, ...ada }, SETTINGS));
   });
 
-  it.each(['proof', 'reset', 'registration', 'invitation', 'user_code'] as const)(
+  it.each(['proof', 'reset', 'registration', 'invitation'] as const)(
     'have a number of their own for the identifier, for a %s',
     (kind) => {
       expect(numbersOf(limitsOf({ kind, ...ada }, SETTINGS))).toEqual([
@@ -70,6 +72,23 @@ describe('the counters of an attempt', () => {
       ]);
     },
   );
+
+  it('are small for codes of devices, and last as long as a code lives: every code that waits can be hit', () => {
+    const limits = limitsOf({ kind: 'user_code', ...ada }, SETTINGS);
+    expect(numbersOf(limits)).toEqual([
+      ['identifier_and_address', 5],
+      ['address', 20],
+      ['identifier', 52],
+      ['tenant', 400],
+    ]);
+    const lasting = { windowSeconds: 600, firstLockSeconds: 600, longestLockSeconds: 600 };
+    for (const limit of [limits[1], limits[3], ...shortAddressLimits(ada.address, SETTINGS)])
+      expect(limit).toMatchObject(lasting);
+    expect(numbersOf(shortAddressLimits(ada.address, SETTINGS))).toEqual([
+      ['address', 20],
+      ['installation', 90],
+    ]);
+  });
 
   it('are one of its own in a browser that was remembered, which nobody elsewhere can fill', () => {
     const known = limitsOf({ kind: 'password', ...ada, knownDevice: 'device-1' }, SETTINGS);

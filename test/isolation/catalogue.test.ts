@@ -193,6 +193,7 @@ describe('the catalogue of a migrated database', () => {
       'definer_counts on signing_keys',
       'definer_counts on tenants',
       'definer_erases on users',
+      'definer_finds_codes on artifacts',
       'definer_looks_up on memberships',
       'definer_looks_up on totp_factors',
       'definer_looks_up on users',

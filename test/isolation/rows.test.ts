@@ -382,6 +382,7 @@ describe('the role of the platform', () => {
       'sweep_mails',
       'sweep_passkey_challenges',
       'sweep_proofs',
+      'tenant_of_user_code',
       'tenants_of_person',
       'tenants_sealed_otherwise',
       'tenants_with_due_logouts',

@@ -66,6 +66,7 @@ const calls: Readonly<Record<string, readonly string[]>> = {
   grant_end: [`select grant_end('${acme}', ${hash('1-9')}, null)`],
   artifact_find_by_user_code: [`select * from artifact_find_by_user_code('${acme}', ${hash('user code 1-7')})`],
   artifact_poll: [`select artifact_poll('${acme}', 'RefreshToken', ${hash('1-6')}, now(), 5)`],
+  devices_count: [`select devices_count('${acme}', '${person}', now())`],
   device_code_poll: [
     `select * from device_code_poll('${acme}', ${hash('1-6')}, 'client-7', now(), 5, 1, 5, 60)`,
     `select * from device_code_poll('${acme}', ${hash('1-5')}, 'client-9', now(), 5, 1, 5, 60)`,
@@ -274,6 +275,11 @@ const seed = `
     select id, md5(slug), 'image/png', repeat('x', 1900)::bytea, now() from tenants;
   insert into consents (tenant_id, user_id, client_id, client_type, scopes, granted_at, updated_at)
     select tenant_id, ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'client-' || n, 'web', '{openid}', now(), now()
+      from everyone;
+  insert into devices (tenant_id, device_id, client_id, user_id, name, grant_hash, state_changed_at, paired_at, last_seen_at, expires_at)
+    select tenant_id, ('00000000-0000-7000-b000-' || lpad(n::text, 12, '0'))::uuid, 'client-' || n,
+           ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'lamp', sha256(('device ' || t || '-' || n)::bytea), now(), now(),
+           now(), now() + interval '1 hour'
       from everyone;
   insert into sign_in_attempts (tenant_id, key_hash, attempts, window_started_at, part_of)
     select tenant_id, sha256((t || '-' || n)::bytea), 1, now(), sha256((t || '-' || n - n % 2)::bytea) from everyone;

@@ -93,7 +93,7 @@ export function honestRoutes(tenant: TestTenant, interaction: OpenedInteraction)
     },
     { name: 'expired sign-in', request: get(`${base}/interaction/${'x'.repeat(43)}`, html) },
     { name: 'resume', request: get(`${base}/authorize/${'x'.repeat(43)}`, html) },
-    ...['signup', 'forgot', 'verify', 'reset', 'invite'].map((page) => ({
+    ...['signup', 'forgot', 'verify', 'reset', 'invite', 'device', 'device/confirm'].map((page) => ({
       name: `page of ${page}`,
       request: get(`${base}/${page}`, html, ['Cookie', `poort_form=${'A'.repeat(43)}`]),
     })),

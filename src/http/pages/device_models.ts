@@ -47,13 +47,16 @@ export interface DeviceConfirmModel {
   readonly error?: 'name' | undefined;
 }
 
-export type DeviceResult = 'allowed' | 'denied' | 'role' | 'too_many';
+/** `unknown` and `throttled`: somebody followed a short address that leads nowhere, or too many of them. */
+export type DeviceResult = 'allowed' | 'denied' | 'role' | 'too_many' | 'unknown' | 'throttled';
 
 export interface DeviceResultModel {
   readonly what: DeviceResult;
   /** Where somebody sees and ends what they have paired. */
-  readonly devicesAddress: string;
+  readonly devicesAddress?: string | undefined;
 }
+
+const refusals: ReadonlySet<DeviceResult> = new Set(['role', 'too_many', 'unknown', 'throttled']);
 
 export const devicePages = {
   device: presentDevice,
@@ -146,7 +149,7 @@ function presentDeviceResult(model: DeviceResultModel, { shell, t }: PageContext
   return {
     step: t(`${words}.heading`),
     heading: t(`${words}.heading`),
-    failed: model.what === 'role' || model.what === 'too_many',
+    failed: refusals.has(model.what),
     scripts: [],
     text: t(`${words}.text`, { tenant: tenantOf(shell) }),
     more: model.what === 'allowed' ? t('device_result.close') : undefined,

@@ -23,6 +23,18 @@ export async function findTenantBySlug(database: Database, slug: string): Promis
   return rows[0];
 }
 
+/** Whose device waits with the code of this hash; undefined when that is nobody's, or a suspended tenant's. */
+export async function findTenantOfUserCode(
+  database: Database,
+  { userCodeHash, now }: { readonly userCodeHash: Buffer; readonly now: Date },
+): Promise<Pick<TenantRow, 'slug'> | undefined> {
+  const rows = await database.platform.query<Pick<TenantRow, 'slug'>>(
+    `select slug from tenants where id = tenant_of_user_code($1, $2) and status = 'active'`,
+    [userCodeHash, now],
+  );
+  return rows[0];
+}
+
 export async function listTenants(database: Database): Promise<readonly TenantRow[]> {
   return database.platform.query<TenantRow>(`select ${columns} from tenants order by slug limit 10000`);
 }

@@ -62,6 +62,10 @@ export const deviceFixtures = {
     initial: { model: { what: 'denied', devicesAddress } },
     error: { model: { what: 'too_many', devicesAddress } },
     success: { model: { what: 'allowed', devicesAddress } },
-    more: { 'error of somebody without the role': { model: { what: 'role', devicesAddress } } },
+    more: {
+      'error of somebody without the role': { model: { what: 'role', devicesAddress } },
+      'error of a short address': { model: { what: 'unknown' } },
+      'error after too many short addresses': { model: { what: 'throttled' } },
+    },
   },
 } satisfies Pick<PageFixtures, 'device' | 'device_confirm' | 'device_result'>;
