@@ -18,10 +18,15 @@ export interface BegunPairing {
 /** A device begins. Throws when it may not. */
 export async function beginPairing(
   tenant: TestTenant,
-  { form = {}, client = tenant.clients.device }: { readonly form?: Form; readonly client?: TestClient } = {},
+  {
+    form = {},
+    client = tenant.clients.device,
+    address,
+  }: { readonly form?: Form; readonly client?: TestClient; readonly address?: string } = {},
 ): Promise<BegunPairing> {
   const asked = { scope: 'openid offline_access', ...form };
-  const { status, json } = await callEndpoint(tenant.issuer, '/device_authorization', { client, form: asked });
+  const headers = address === undefined ? {} : { 'x-forwarded-for': address };
+  const { status, json } = await callEndpoint(tenant.issuer, '/device_authorization', { client, form: asked, headers });
   if (status !== 200) throw new Error(`${status} ${JSON.stringify(json)}`);
   return json as unknown as BegunPairing; // as the specification has it; tests look at what they need
 }
