@@ -7,6 +7,7 @@ import {
   listTenantInvitations,
   revokeInvitation,
 } from '#src/flows/manage_invitations.ts';
+import { isUuid } from '#src/foundation/identifiers.ts';
 import { type Answer, CommandRefused, described, table } from './answers.ts';
 import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';
 import type { Runner, Session } from './runner.ts';
@@ -112,11 +113,9 @@ function presentInvitation({ id, email, roles, status, createdAt, expiresAt }: I
   return { id, email, roles, status, created_at: createdAt.toISOString(), expires_at: expiresAt.toISOString() };
 }
 
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-
 async function revoke(session: Session, id: string, options: TenantOptions): Promise<Answer> {
   const tenant = await findTenant(session, options.tenant);
-  const revoked = uuid.test(id) ? await revokeInvitation(session.context, { tenantId: tenant.id, id }) : undefined;
+  const revoked = isUuid(id) ? await revokeInvitation(session.context, { tenantId: tenant.id, id }) : undefined;
   if (revoked?.outcome !== 'revoked')
     throw new CommandRefused('unknown_invitation', 'there is no such invitation that could still be accepted');
   return { json: { id, revoked: true }, text: `invitation ${id} is revoked` };

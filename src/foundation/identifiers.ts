@@ -51,6 +51,13 @@ function advance(milliseconds: number, freshSequence: number): void {
   }
 }
 
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Whether a text is a UUID as this server writes them, in lower case: anything else is an identifier of nothing here. */
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
 /**
  * An unguessable value: `prefix` followed by `bytes` bytes of the system's randomness in base64url without padding.
  *

@@ -230,7 +230,6 @@ describe('what a tenant says about itself', () => {
       'auth',
       'me',
       'reg',
-      'device',
       'device/auth',
       'backchannel',
       'bc-authorize',

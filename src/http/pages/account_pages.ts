@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { displayName } from '#src/domain/user.ts';
 import { ACTIVITY_DAYS, showActivity } from '#src/flows/show_activity.ts';
 import { updateProfile } from '#src/flows/update_profile.ts';
+import { isUuid } from '#src/foundation/identifiers.ts';
 import { accountPath } from '#src/oidc/provider.ts';
 import { type ProfileRow, readProfile } from '#src/storage/tables/profiles.ts';
 import {
@@ -30,7 +31,6 @@ import { mountOwnPasswordPage } from './own_password_pages.ts';
 import type { VisitorPagesOptions } from './visitor_pages.ts';
 
 const activitiesTogether = 25;
-const eventId = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 const profileForm = z.strictObject({
   ...ownForm,
@@ -112,7 +112,7 @@ export function mountAccountPages(
       ...ownerOf(visit),
       types: activityTypes,
       limit: activitiesTogether,
-      before: typeof before === 'string' && eventId.test(before) ? before : undefined,
+      before: typeof before === 'string' && isUuid(before) ? before : undefined,
     });
     const address = `${frameOf(visit).base}${activityPath}`;
     showOwnPage(visit, {
