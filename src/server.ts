@@ -234,12 +234,13 @@ export interface RunningServer {
 
 /** The engine and the public door take half a second to load: a command that serves nothing does without them. */
 async function loadServingRooms() {
-  const [adapter, app, health, pages, pool] = await Promise.all([
+  const [adapter, app, health, pages, pool, signals] = await Promise.all([
     import('#adapters/clients_adapter.ts'),
     import('#src/http/app.ts'),
     import('#src/http/health.ts'),
     import('#src/http/pages/engine_pages.ts'),
     import('#src/oidc/provider_pool.ts'),
+    import('#src/subscribers/signal_hub.ts'),
   ]);
   return {
     createClientsCache: adapter.createClientsCache,
@@ -247,6 +248,7 @@ async function loadServingRooms() {
     createHealth: health.createHealth,
     createEnginePages: pages.createEnginePages,
     createProviderPool: pool.createProviderPool,
+    createSignalHub: signals.createSignalHub,
   };
 }
 
@@ -263,8 +265,8 @@ export async function startServer(config: Config, options: StartServerOptions): 
   try {
     await house.passwords.selfTest();
     await options.prepare?.(house);
-    const { createClientsCache, createApp, createHealth, createEnginePages, createProviderPool } =
-      await loadServingRooms();
+    const rooms = await loadServingRooms();
+    const { createClientsCache, createApp, createHealth, createEnginePages, createProviderPool } = rooms;
     const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 30_000 });
     const { database, clock, logger, sealer, egress } = house;
     const clients = createClientsCache(database);
@@ -281,6 +283,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
     // Told at the start rather than at the first sign-in, when it is not there.
     await database.counters.state();
     await pool.start();
+    const signals = await rooms.createSignalHub(database);
     const mail = showsMail(config) ? 'development' : config.mail.smtpUrl === undefined ? 'not_configured' : 'sent';
     const health = createHealth({ database, clock, mail });
     const developmentMailbox = showsMail(config)
@@ -297,6 +300,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
       createApp({
         config,
         pool,
+        signals,
         sealer,
         clock,
         health,
@@ -322,6 +326,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
       house,
       async close() {
         health.drain();
+        signals.close();
         await drain(server, config.http.drainSeconds);
         await house.close();
       },

@@ -26,8 +26,9 @@ import { isCrossSite } from './pages/page_kit.ts';
 import { createPagesApp, type PagesOptions } from './pages_app.ts';
 import { type Problem, problems } from './problems.ts';
 import { logWhenDone } from './request_log.ts';
+import { type SignalsOptions, serveSignals, signalsPath } from './signals.ts';
 
-export interface AppOptions extends PagesOptions {
+export interface AppOptions extends PagesOptions, SignalsOptions {
   readonly pool: ProviderPool;
 }
 
@@ -89,6 +90,8 @@ export function createApp(options: AppOptions): HttpHandler {
     if (tenant === undefined) return answerProblem(exchange, problems.notFound(), options);
     if (tenant.status === 'suspended') return answerProblem(exchange, problems.tenantSuspended(), options, tenant);
     const engine = await pool.engineOf(tenant);
+    // A stream is open for hours: it must stand in nobody's lane.
+    if (path === signalsPath) return serveSignals(exchange, engine, options);
     const route = findEngineRoute(exchange.request.method ?? '', path);
     const isOff =
       (path === endpointPaths.backchannel_authentication && !engine.protocol.ciba) ||

@@ -13,6 +13,8 @@ export interface Problem {
   /** The page for people. */
   readonly kind: ProblemKind;
   readonly retryAfterSeconds?: number | undefined;
+  /** For 401 and 403: how to be recognised, or what is missing (RFC 9110 §11.6.1). */
+  readonly challenges?: readonly string[] | undefined;
   /** For 405: what the address does take (RFC 9110 §15.5.6). */
   readonly allow?: readonly string[] | undefined;
 }
@@ -38,6 +40,14 @@ export const problems = {
     title: 'The request cannot be read',
     detail,
     kind: 'invalid_request',
+  }),
+  unauthorized: (challenges: readonly string[]): Problem => ({
+    status: 401,
+    code: 'unauthorized',
+    title: 'Say who you are',
+    detail: 'This address is for known callers; the header WWW-Authenticate says how to become one.',
+    kind: 'refused',
+    challenges,
   }),
   tooLarge: (limitBytes: number): Problem => ({
     status: 413,

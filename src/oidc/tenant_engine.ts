@@ -11,6 +11,7 @@ import { currentUnitOfWork, hashOf, UnitOfWork } from '#adapters/unit_of_work.ts
 import type { AccessTokenClaims } from '#src/domain/access_token.ts';
 import { AUTHENTICATION_CONTEXTS, type Authentication } from '#src/domain/authentication.ts';
 import { sentenceFor } from '#src/domain/authorization_details.ts';
+import { usesSecret } from '#src/domain/client.ts';
 import { resourceScope } from '#src/domain/consent.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import { type PeopleSettings, peopleSettingsOf } from '#src/domain/people_settings.ts';
@@ -130,8 +131,15 @@ export interface TenantEngine {
    * when it is over, or another request was quicker.
    */
   renewOwnSession(exchange: Exchange): Promise<void>;
+  /** A resource server that says who it is with its secret; undefined for everybody else. */
+  authenticateResourceServer(credentials: ClientCredentials): Promise<{ readonly clientId: string } | undefined>;
   /** Where somebody signs in to come back to our own pages. */
   signInAddress(wish: SignInWish): string;
+}
+
+export interface ClientCredentials {
+  readonly clientId: string;
+  readonly clientSecret: string;
 }
 
 /** A session as our own pages see it. */
@@ -322,6 +330,13 @@ export async function buildTenantEngine(
         const expires = new Date(session.exp * 1000);
         context.cookies.set(provider.cookieName('session'), session.jti, { ...sessionCookie(tenant, config), expires });
       });
+    },
+
+    async authenticateResourceServer({ clientId, clientSecret }) {
+      const client = await provider.Client.find(clientId);
+      if (client === undefined || factsOf(client).type !== 'resource_server') return undefined;
+      if (!usesSecret(client.clientAuthMethod ?? '')) return undefined;
+      return (await client.compareClientSecret(clientSecret)) ? { clientId } : undefined;
     },
 
     signInAddress({ returnTo, state, maximumAgeSeconds, multiFactor }) {

@@ -34,7 +34,10 @@ export interface TenantDatabase {
 }
 
 export interface ChangeListener {
-  readonly onChange: (payload: string) => void;
+  /** Something that caches keep is another now. */
+  readonly onChange?: (payload: string) => void;
+  /** Something has ended. */
+  readonly onSignal?: (payload: string) => void;
   /** Told whenever changes may have been missed: what was cached is worth nothing. */
   readonly onInterrupted: () => void;
 }
@@ -47,7 +50,7 @@ export interface Database {
     /** Works unless somebody does under the same lock, in any process: then undefined. A process that dies lets go of it. */
     exclusively<Result>(lock: number, work: () => Promise<Result>): Promise<Result | undefined>;
   };
-  /** Listens for the announcements of migrations/0003; resolves once listening. Reconnects by itself. */
+  /** Listens for the announcements of migrations/0003 and 0032; resolves once listening. Reconnects by itself. */
   listen(listener: ChangeListener): Promise<void>;
   /** False while announcements cannot be heard: caches must not be believed then. */
   isListening(): boolean;
@@ -85,6 +88,7 @@ export interface DatabaseOptions {
 
 const raceLost = 'PT409';
 const changesChannel = 'poort_changes';
+const signalsChannel = 'poort_signals';
 const reconnectMilliseconds = 250;
 /** Twice this is how long a silent connection is believed: what changes must hold everywhere within a second. */
 const watchMilliseconds = 400;
@@ -362,7 +366,8 @@ class ChangesConnection {
   readonly #onFault: (fault: unknown) => void;
   #client: pg.Client | undefined;
   #retry: NodeJS.Timeout | undefined;
-  #listener: ChangeListener | undefined;
+  #connected: Promise<void> | undefined;
+  readonly #listeners: ChangeListener[] = [];
   #closed = false;
   listening = false;
 
@@ -372,24 +377,30 @@ class ChangesConnection {
   }
 
   async listen(listener: ChangeListener): Promise<void> {
-    this.#listener = listener;
-    await this.#connect();
+    this.#listeners.push(listener);
+    if (this.#listeners.length === 1) this.#connected = this.#connect();
+    await this.#connected;
   }
 
   async #connect(): Promise<void> {
     const client = await this.#login.connect(() => this.#open());
-    await client.query(`listen ${changesChannel}`);
+    await client.query(`listen ${changesChannel}; listen ${signalsChannel}`);
     // Closed meanwhile: nobody else would end this one, and an open connection keeps the process alive.
     if (this.#closed) return client.end();
     this.#client = client;
-    this.#listener?.onInterrupted();
+    this.#interrupt();
     this.listening = true;
     this.#watch(client);
   }
 
   async #open(): Promise<pg.Client> {
     const client = new pg.Client({ ...this.#login.options(), pipeline: false, statement_timeout: 0 });
-    client.on('notification', (message) => this.#listener?.onChange(message.payload ?? ''));
+    client.on('notification', ({ channel, payload = '' }) => {
+      for (const listener of this.#listeners) {
+        if (channel === signalsChannel) listener.onSignal?.(payload);
+        else listener.onChange?.(payload);
+      }
+    });
     client.on('error', (fault) => this.#lost(client, fault));
     client.on('end', () => this.#lost(client));
     await client.connect();
@@ -431,14 +442,18 @@ class ChangesConnection {
   #believe(listening: boolean): void {
     if (this.listening === listening) return;
     this.listening = listening;
-    this.#listener?.onInterrupted();
+    this.#interrupt();
+  }
+
+  #interrupt(): void {
+    for (const listener of this.#listeners) listener.onInterrupted();
   }
 
   #lost(client: pg.Client, fault?: unknown): void {
     if (this.#closed || this.#client !== client) return;
     this.#client = undefined;
     this.listening = false;
-    this.#listener?.onInterrupted();
+    this.#interrupt();
     if (fault !== undefined) this.#onFault(fault);
     this.#reconnect();
   }
