@@ -316,6 +316,8 @@ export async function startServer(config: Config, options: StartServerOptions): 
           mailBudgets: config.mail.budgets,
         },
         visitorServices: { ...signInServices, breachedPasswords },
+        // No key has been made yet.
+        verifyApiKey: async () => ({ outcome: 'unknown' }),
         registrationServices: { database, clock, sealer, passwords: house.passwords, mailBudgets: config.mail.budgets },
       }),
     );

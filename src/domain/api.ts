@@ -3,7 +3,8 @@
  * It does not own who may ask for a token for it.
  */
 
-import { isScopeToken, MAXIMUM_SCOPES, OPENID_SCOPES } from './scope.ts';
+import { isReservedScope } from './own_scope.ts';
+import { isScopeToken, MAXIMUM_SCOPES } from './scope.ts';
 
 export type TokenFormat = 'jwt' | 'opaque';
 export type AccessTokenAlgorithm = 'ES256' | 'RS256' | 'EdDSA';
@@ -57,8 +58,8 @@ export function planApi(request: ApiRequest): ApiPlan {
   if (signingAlg === undefined) problems.push({ field: 'signing_alg', problem: 'unknown' });
   if (scopes.length > MAXIMUM_SCOPES) problems.push({ field: 'scopes', problem: 'too_many' });
   if (!names.every(isScopeToken)) problems.push({ field: 'scopes', problem: 'syntax' });
-  // an API that defined `openid` could pass its own access off as consent to sign in
-  if (names.some((name) => OPENID_SCOPES.has(name))) problems.push({ field: 'scopes', problem: 'reserved' });
+  // an API that defined `openid` could pass its own access off as consent to sign in, or to more
+  if (names.some(isReservedScope)) problems.push({ field: 'scopes', problem: 'reserved' });
   if (new Set(names).size !== names.length) problems.push({ field: 'scopes', problem: 'repeated' });
   if (!scopes.every((scope) => isDescription(scope.description))) {
     problems.push({ field: 'scopes', problem: 'description' });

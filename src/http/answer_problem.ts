@@ -43,6 +43,11 @@ export function answerFault(exchange: HttpExchange, fault: unknown, options: Ans
   );
 }
 
+/** The REST API is for programs, whatever they say they would read. */
+export function isOfApi({ path }: Pick<HttpExchange, 'path'>): boolean {
+  return /^\/(?:t\/[^/]+\/)?api\//.test(path);
+}
+
 /** A page for people, RFC 9457 for programs. */
 export function answerProblem(
   exchange: HttpExchange,
@@ -57,12 +62,14 @@ export function answerProblem(
   }
   for (const header of ['set-cookie', 'location', 'content-length']) response.removeHeader(header);
   if (problem.retryAfterSeconds !== undefined) response.setHeader('retry-after', String(problem.retryAfterSeconds));
+  for (const [name, value] of Object.entries(problem.headers ?? {})) response.setHeader(name, value);
+  if (problem.challenges !== undefined) response.setHeader('www-authenticate', problem.challenges);
   if (problem.allow !== undefined) response.setHeader('allow', problem.allow.join(', '));
   // What is left of a refused body is not read: the connection ends with the answer.
   if (problem.status === 413) response.setHeader('connection', 'close');
   response.setHeader('cache-control', 'no-store');
   const { publicUrl } = options.config.http;
-  if (/\btext\/html\b/.test(request.headers.accept ?? '')) {
+  if (!isOfApi(exchange) && /\btext\/html\b/.test(request.headers.accept ?? '')) {
     const ctx = createKoa().createContext(request, response);
     const locale = localeOf(ctx, tenant ?? { locale: 'nl' });
     const model = {

@@ -8,7 +8,7 @@ import { createLane } from '#src/foundation/lane.ts';
 import { rememberCertificate } from '#src/oidc/client_certificates.ts';
 import { endpointPaths } from '#src/oidc/provider.ts';
 import type { ProviderPool } from '#src/oidc/provider_pool.ts';
-import { answerFault, answerProblem } from './answer_problem.ts';
+import { answerFault, answerProblem, isOfApi } from './answer_problem.ts';
 import { findEngineRoute } from './engine_routes.ts';
 import {
   checkBodySize,
@@ -93,6 +93,10 @@ export function createApp(options: AppOptions): HttpHandler {
     // A stream is open for hours: it must stand in nobody's lane.
     if (path === signalsPath) return serveSignals(exchange, engine, options);
     const route = findEngineRoute(exchange.request.method ?? '', path);
+    if (exchange.clientCertificate.outcome === 'shown')
+      rememberCertificate(exchange.request, exchange.clientCertificate);
+    // Programs call it, and wait for nobody who reads a page.
+    if (isOfApi(exchange)) return pages(exchange, engine);
     const isOff =
       (path === endpointPaths.backchannel_authentication && !engine.protocol.ciba) ||
       (path === endpointPaths.device_authorization && !engine.protocol.device_grant);
@@ -108,8 +112,6 @@ export function createApp(options: AppOptions): HttpHandler {
       exchange.response.setHeader('cache-control', `public, max-age=${config.keys.jwksCacheSeconds}`);
     // The engine finds its own mount by `baseUrl`: a path that is also a route name cannot confuse it.
     Object.assign(exchange.request, { baseUrl: `/t/${slug}`, url: path + exchange.search });
-    if (exchange.clientCertificate.outcome === 'shown')
-      rememberCertificate(exchange.request, exchange.clientCertificate);
     if (path.startsWith(endpointPaths.authorization)) await people.run(() => engine.serve(exchange));
     else await engine.serve(exchange);
   }

@@ -1,4 +1,4 @@
-/** What Koa serves: health, assets and explanations of the installation, and the pages of a tenant. One router for each. */
+/** What Koa serves: health, assets and explanations of the installation, and the pages and REST API of a tenant. One router for each. */
 import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import type Koa from 'koa';
@@ -6,6 +6,8 @@ import type { DevelopmentMailbox } from '#src/flows/deliver_mails.ts';
 import { accountPath } from '#src/oidc/provider.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { type AnswerOptions, answerFault, createKoa } from './answer_problem.ts';
+import { type ApiOptions, apiRoutes } from './api/api.ts';
+import { mountApi } from './api/door.ts';
 import type { HttpExchange } from './gates/exchange.ts';
 import type { Health } from './health.ts';
 import type { AccountPagesOptions } from './pages/account_page_kit.ts';
@@ -29,7 +31,12 @@ import { problemSections } from './problem_pages.ts';
 import { ProblemRaised, problems } from './problems.ts';
 import { mountRegistration, type RegistrationOptions } from './registration.ts';
 
-export interface PagesOptions extends AnswerOptions, AccountPagesOptions, RegistrationOptions, VisitorPagesOptions {
+export interface PagesOptions
+  extends AnswerOptions,
+    AccountPagesOptions,
+    ApiOptions,
+    RegistrationOptions,
+    VisitorPagesOptions {
   readonly health: Health;
   /** Where mail is shown instead of sent. */
   readonly developmentMailbox: DevelopmentMailbox | undefined;
@@ -99,6 +106,7 @@ export function createPagesApp(options: PagesOptions): Pages {
   mountAccountPages(tenant, ownPages, options);
   mountFactorPages(tenant, ownPages, options);
   mountRegistration(tenant, options);
+  mountApi(tenant, apiRoutes(options), options);
 
   const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);
   const serveTenant = callbackOf(tenant as unknown as Router<Koa.DefaultState>);

@@ -13,10 +13,22 @@ export interface Problem {
   /** The page for people. */
   readonly kind: ProblemKind;
   readonly retryAfterSeconds?: number | undefined;
+  /** What of the call is not as it should be, each with its place (RFC 9457 §3). */
+  readonly errors?: readonly FieldFault[] | undefined;
   /** For 401 and 403: how to be recognised, or what is missing (RFC 9110 §11.6.1). */
   readonly challenges?: readonly string[] | undefined;
+  /** What else the answer says of itself. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** For 405: what the address does take (RFC 9110 §15.5.6). */
   readonly allow?: readonly string[] | undefined;
+}
+
+/** `pointer` into the body (RFC 6901, as a fragment), or the name of a query parameter. `code` is a stable word. */
+export interface FieldFault {
+  readonly pointer?: string | undefined;
+  readonly parameter?: string | undefined;
+  readonly code: string;
+  readonly detail: string;
 }
 
 export const problems = {
@@ -41,6 +53,14 @@ export const problems = {
     detail,
     kind: 'invalid_request',
   }),
+  invalidFields: (errors: readonly FieldFault[]): Problem => ({
+    status: 400,
+    code: 'invalid_request',
+    title: 'The request cannot be read',
+    detail: 'Something in it is missing, unknown or not as expected; `errors` says what.',
+    kind: 'invalid_request',
+    errors,
+  }),
   unauthorized: (challenges: readonly string[]): Problem => ({
     status: 401,
     code: 'unauthorized',
@@ -48,6 +68,53 @@ export const problems = {
     detail: 'This address is for known callers; the header WWW-Authenticate says how to become one.',
     kind: 'refused',
     challenges,
+  }),
+  invalidToken: (challenges: readonly string[]): Problem => ({
+    status: 401,
+    code: 'invalid_token',
+    title: 'This access token opens nothing here',
+    detail: 'It is unknown, over, revoked, made for an API, or lacks the proof it is bound to.',
+    kind: 'refused',
+    challenges,
+  }),
+  unknownKey: (challenges: readonly string[]): Problem => ({
+    status: 401,
+    code: 'invalid_api_key',
+    title: 'This API key opens nothing here',
+    detail: 'It is unknown, over or revoked.',
+    kind: 'refused',
+    challenges,
+  }),
+  insufficientScope: (challenges: readonly string[], scope: string): Problem => ({
+    status: 403,
+    code: 'insufficient_scope',
+    title: 'This credential does not reach that far',
+    detail: `The scope ${scope} is needed.`,
+    kind: 'refused',
+    challenges,
+  }),
+  insufficientPermission: (permission: string): Problem => ({
+    status: 403,
+    code: 'insufficient_permission',
+    title: 'You may not do this',
+    detail: `The permission ${permission} is needed.`,
+    kind: 'refused',
+  }),
+  wrongKindOfCaller: (): Problem => ({
+    status: 403,
+    code: 'wrong_kind_of_caller',
+    title: 'This address is not for such a caller',
+    detail: 'It may be for people only, or for devices, or for applications in their own name.',
+    kind: 'refused',
+  }),
+  tooManyRequests: (retryAfterSeconds: number, headers: Readonly<Record<string, string>> = {}): Problem => ({
+    status: 429,
+    code: 'too_many_requests',
+    title: 'Too many requests',
+    detail: 'Try again when the header Retry-After says so.',
+    kind: 'busy',
+    retryAfterSeconds,
+    headers,
   }),
   tooLarge: (limitBytes: number): Problem => ({
     status: 413,
@@ -127,6 +194,7 @@ export function problemBody(problem: Problem, context: { publicUrl: string; requ
     instance: `urn:poort:request:${context.requestId}`,
     code: problem.code,
     request_id: context.requestId,
+    ...(problem.errors === undefined ? {} : { errors: problem.errors }),
   });
 }
 

@@ -1,6 +1,7 @@
 /** People as the engine sees them: accounts of one tenant, their claims (OpenID Connect Core 1.0 §5) and what tokens say. */
-import { type Account, errors, type KoaContextWithOIDC } from 'oidc-provider';
+import { type Account, type Client, errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { currentUnitOfWork } from '#adapters/unit_of_work.ts';
+import { isOwnScope } from '#src/domain/own_scope.ts';
 import { displayName } from '#src/domain/user.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
 import type { AccountRow } from '#src/storage/tables/people.ts';
@@ -68,7 +69,12 @@ export function extraTokenClaims(
   const claims = { tenant: tenant.slug, tenant_id: tenant.id };
   if (token.kind === 'ClientCredentials') {
     const granted = new Set(token.scope?.split(' '));
-    const refused = [...ctx.oidc.requestParamScopes].find((scope) => !granted.has(scope) || api === undefined);
+    // Without an API there is only our own. The engine lets a client that is registered for no scope it knows ask for all of them.
+    const registered = new Set(registeredScopesOf(ctx.oidc.client));
+    const isOwn = (scope: string): boolean => isOwnScope(scope) && registered.has(scope);
+    const refused = [...ctx.oidc.requestParamScopes].find(
+      (scope) => !granted.has(scope) || (api === undefined && !isOwn(scope)),
+    );
     if (refused !== undefined) throw new errors.InvalidScope('requested scope is not allowed', refused);
     return claims;
   }
@@ -89,6 +95,12 @@ export function extraTokenClaims(
     sid: token.sid,
     mfa_verified: source?.amr?.includes('mfa') ?? false,
   };
+}
+
+/** As registered, see adapters/clients_adapter.ts; `factsOf` of policies.ts, which needs this file. */
+function registeredScopesOf(client: Client | undefined): readonly unknown[] {
+  const scopes = client?.['poort_scopes'];
+  return Array.isArray(scopes) ? scopes : [];
 }
 
 /** The device whose grant it is: ours, see device_grant.ts. */

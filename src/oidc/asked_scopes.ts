@@ -1,6 +1,7 @@
 /** What an application asks of somebody at another device, as the person is shown it and as they grant it: the two are one list. */
 import type Provider from 'oidc-provider';
 import type { Client } from 'oidc-provider';
+import { ownScopesBeside } from '#src/domain/own_scope.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
 import { personScopes } from './accounts.ts';
 import { factsOf } from './policies.ts';
@@ -21,7 +22,7 @@ export function scopesAskedFor(
   const allowed = new Set(factsOf(client).scopes);
   const audiences = [resource ?? []].flat();
   return [
-    ...personScopes
+    ...[...personScopes, ...ownScopesBeside(apis).filter((name) => allowed.has(name))]
       .filter((name) => asked.has(name))
       .map((name) => ({ name, audience: undefined, description: undefined })),
     ...apis

@@ -20,6 +20,11 @@ export function rememberCertificate(request: IncomingMessage, certificate: Clien
   certificates.set(request, certificate);
 }
 
+/** What was shown with this request, whoever vouches for it: a token that is bound to it needs no more (RFC 8705 §3). */
+export function certificateOf(request: IncomingMessage): X509Certificate | undefined {
+  return certificates.get(request)?.certificate;
+}
+
 /** The hooks of the engine's `mTLS`, which also answer, with "none", where it is switched off. */
 export function certificateHooks({ enabled, clock }: { enabled: boolean; clock: Clock }) {
   const shown = (ctx: KoaContextWithOIDC): ClientCertificate | undefined =>

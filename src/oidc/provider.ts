@@ -17,6 +17,7 @@ import type { AuthorizationDetailsType } from '#src/domain/authorization_details
 import { CLIENT_SIGNING_ALGORITHMS, SIGNING_ALGORITHMS } from '#src/domain/client_settings.ts';
 import { DEVICE_CODE_SECONDS } from '#src/domain/device_grant.ts';
 import { absoluteSecondsFor, refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
+import { ownScopesBeside } from '#src/domain/own_scope.ts';
 import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { graceFor, mustRotate } from '#src/domain/rotation.ts';
 import { publicationOrder } from '#src/domain/signing_key.ts';
@@ -146,6 +147,7 @@ export function createProvider(
   const issuer = issuerOf(tenant, config.http.publicUrl);
   const redirectUris = Object.values(signedInPaths).map((signedIn) => issuer + signedIn);
   const clients = withOwnPages(dependencies.clients, { tenant, redirectUris });
+  const scopes = [...personScopes, ...ownScopesBeside(material.apis)];
   const nowSeconds = (): number => Math.floor(dependencies.clock().getTime() / 1000);
 
   const configuration: Configuration = {
@@ -156,7 +158,7 @@ export function createProvider(
         enabled: {
           protocol,
           grantTypes: grantTypesOf(protocol),
-          scopes: personScopes,
+          scopes,
           detailsTypes: detailsTypes.map(({ type }) => type),
         },
         rotation,
@@ -183,7 +185,7 @@ export function createProvider(
     },
 
     responseTypes: ['code'],
-    scopes: [...personScopes],
+    scopes,
     claims: Object.fromEntries(Object.entries(claimsByScope).map(([scope, claims]) => [scope, [...claims]])),
     acrValues: Object.values(AUTHENTICATION_CONTEXTS),
     subjectTypes: ['public'],

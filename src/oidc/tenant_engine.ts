@@ -14,6 +14,7 @@ import { sentenceFor } from '#src/domain/authorization_details.ts';
 import { usesSecret } from '#src/domain/client.ts';
 import { resourceScope } from '#src/domain/consent.ts';
 import type { NewEvent } from '#src/domain/event.ts';
+import { ownScopesBeside } from '#src/domain/own_scope.ts';
 import { type PeopleSettings, peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { type ProtocolFeatures, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
@@ -29,6 +30,7 @@ import { personScopes, scopeOfClaim } from './accounts.ts';
 import { type ApprovalAnswer, type ApprovalAnswered, type Approvals, createApprovalDesk } from './approvals.ts';
 import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
+import { authenticateToken, type PresentedToken, type TokenAuthentication } from './own_access_tokens.ts';
 import {
   checkApprovalsAgain,
   createPairingDesk,
@@ -102,6 +104,9 @@ export type InteractionAnswer =
   | { readonly kind: 'consented' }
   | { readonly kind: 'denied' };
 
+/** As a caller presents it. */
+export type PresentedCredential = Pick<PresentedToken, 'scheme' | 'token' | 'address'>;
+
 export interface TenantEngine {
   readonly tenant: TenantRow;
   readonly provider: Provider;
@@ -111,6 +116,10 @@ export interface TenantEngine {
   readonly people: PeopleSettings;
   /** Serves one protocol request; `request.url` is relative to the issuer and `baseUrl` is the issuer's path. */
   serve(exchange: Exchange): Promise<void>;
+  /** Who calls our own REST API with this token. */
+  authenticateToken(exchange: Exchange, presented: PresentedCredential): Promise<TokenAuthentication>;
+  /** Whether some client of the tenant is registered at this origin: a browser may call from there. */
+  isRegisteredOrigin(origin: string): Promise<boolean>;
   /** What a JWT access token says, verified and alive; undefined for every other text. For which API it is, is for the caller to check. */
   readStructuredToken(token: string): Promise<AccessTokenClaims | undefined>;
   findInteraction(exchange: Exchange, uid: string): Promise<InteractionFound>;
@@ -233,6 +242,14 @@ export async function buildTenantEngine(
     people,
 
     serve: (exchange) => unitFor(exchange).run(() => handle(exchange.request, exchange.response)),
+
+    authenticateToken: ({ request, response, ...exchange }, presented) =>
+      unitFor({ request, response, ...exchange }).run(() =>
+        authenticateToken(provider, { request, response, ...presented }, { acceptCertificates: protocol.mtls }),
+      ),
+
+    isRegisteredOrigin: async (origin) =>
+      origin !== 'null' && dependencies.clients.isRegisteredOrigin(tenant.id, origin),
 
     readStructuredToken: async (token) => (await findLiving(token))?.claims,
 
@@ -406,7 +423,9 @@ export async function buildTenantEngine(
     const asked = new Set(typeof scope === 'string' ? scope.split(' ') : []);
     const audiences: readonly unknown[] = [resource].flat();
     return [
-      ...personScopes.filter((name) => asked.has(name)).map((name) => ({ name, description: undefined })),
+      ...[...personScopes, ...ownScopesBeside(apis)]
+        .filter((name) => asked.has(name))
+        .map((name) => ({ name, description: undefined })),
       ...apis
         .filter(({ audience }) => audiences.includes(audience))
         .flatMap((api) => api.scopes.filter(({ name }) => asked.has(name))),

@@ -1,4 +1,5 @@
 /** Scopes in plain words, wherever a person is asked about them or looks back at what was given. */
+import { isOwnScope } from '#src/domain/own_scope.ts';
 import { displayName } from './page_shell.ts';
 import type { Translate } from './translations.ts';
 
@@ -24,6 +25,8 @@ export function presentScope({ name, description }: NamedScope, t: Translate): S
     const words = t(`consent.scope.${name}`);
     return explainedScopes.includes(name) ? { words, detail: t(`consent.scope.${name}_detail`) } : { words };
   }
+  // A name of ours that a tenant's API has too is the API's, and comes with its words.
+  if (isOwnScope(name) && description === undefined) return { words: t(`consent.scope.${name.replace(':', '_')}`) };
   const code = displayName(name);
   return description === undefined ? { code } : { words: displayName(description), code };
 }

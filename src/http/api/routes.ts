@@ -1,0 +1,58 @@
+/**
+ * What a route of the REST API is: a method, an address, who may call it, what it takes and what it does. Bodies and queries are read
+ * strictly before the route sees them. How a caller is recognised is for door.ts.
+ */
+import type { Readable } from 'node:stream';
+import type { z } from 'zod';
+import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
+import type { HttpExchange } from '../gates/exchange.ts';
+import type { CallerOf, Chain } from './chains.ts';
+
+export type ApiMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** The context of one call. Who calls comes from the credential alone. */
+export interface ApiRequest<Caller, Body, Query> {
+  readonly caller: Caller;
+  readonly engine: TenantEngine;
+  readonly exchange: HttpExchange;
+  /** The parts of the address: `{id}` is `parameters.id`. */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly body: Body;
+  readonly query: Query;
+}
+
+export type ApiAnswer = { readonly status: number; readonly headers?: Readonly<Record<string, string>> } & (
+  | { readonly body?: object | undefined; readonly stream?: undefined }
+  /** The route goes on writing after its answer has begun; the connection's end closes it. */
+  | { readonly stream: Readable; readonly contentType: string; readonly body?: undefined }
+);
+
+interface RouteDefinition<SomeChain extends Chain, Body, Query> {
+  readonly method: ApiMethod;
+  /** Below the issuer: `/api/v1/api-keys/{id}`. */
+  readonly path: `/api/v1/${string}`;
+  readonly chain: SomeChain;
+  /** Of JSON, a strict object: what is not in it is refused. */
+  readonly body?: z.ZodType<Body> | undefined;
+  /** A strict object too; a route without one takes no parameters at all. */
+  readonly query?: z.ZodType<Query> | undefined;
+  readonly handle: (request: ApiRequest<CallerOf<SomeChain>, Body, Query>) => Promise<ApiAnswer>;
+}
+
+/** A route as the door knows it. Made by `route` alone. */
+export interface ApiRoute {
+  readonly method: ApiMethod;
+  readonly path: string;
+  readonly chain: Chain;
+  readonly body: z.ZodType | undefined;
+  readonly query: z.ZodType | undefined;
+  readonly handle: (request: ApiRequest<unknown, unknown, unknown>) => Promise<ApiAnswer>;
+}
+
+export function route<SomeChain extends Chain, Body = undefined, Query = Readonly<Record<string, never>>>(
+  definition: RouteDefinition<SomeChain, Body, Query>,
+): ApiRoute {
+  const { method, path, chain, body, query } = definition;
+  // The door hands it the caller of its own chain, and what its own schemas have let through.
+  return { method, path, chain, body, query, handle: definition.handle as ApiRoute['handle'] };
+}
