@@ -7,7 +7,7 @@ import type { HttpExchange } from './gates/exchange.ts';
  * reader of logs does not need them.
  */
 export function loggedPath(path: string): string {
-  return path.replace(/\/(interaction|authorize)\/[^/]+/, '/$1/…').replace(/^\/d\/.*/s, '/d/…');
+  return path.replace(/\/(interaction|authorize)\/[^/]+/, '/$1/…').replace(/^\/d\/.*/is, '/d/…');
 }
 
 /** One line for each request, without its query: that may hold codes. */

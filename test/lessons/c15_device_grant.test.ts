@@ -131,6 +131,26 @@ describe('C15: a user code', () => {
     expect((await pollFor(acme, begun)).status).toBe(200);
   });
 
+  it('is kept in a cookie that no script reads and no other page or tenant gets', async () => {
+    const { user_code: userCode } = await beginPairing(acme);
+    const { agent } = someone();
+    const entry = await agent.follow(`${acme.issuer}/device`);
+    const claimed = await agent.request(entry.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'sec-fetch-site': 'same-origin' },
+      body: new URLSearchParams({ ...readForm(entry).hidden, user_code: userCode }).toString(),
+    });
+    const cookie = claimed.headers.getSetCookie().find((line) => line.startsWith('poort_pairing='));
+    expect(cookie).toMatch(/; path=\/t\/acme\/device; samesite=lax; httponly$/i);
+    // What the database knows of it is a hash.
+    const value = cookie?.slice('poort_pairing='.length, 'poort_pairing='.length + 43) ?? '';
+    const rows = await queryAsSuperuser(
+      server.database,
+      `select row_to_json(a)::text as row from artifacts a where kind = 'DeviceCodeClaim'`,
+    );
+    expect(JSON.stringify(rows)).not.toContain(value);
+  });
+
   it('goes to one of many browsers that type it at the same moment', async () => {
     const begun = await beginPairing(acme);
     const pages = await Promise.all(Array.from({ length: 8 }, () => someone().type(begun.user_code)));

@@ -173,6 +173,7 @@ export function mountDevicePages(router: Router<PageState>, options: VisitorPage
   // The address sign-in comes back to holds a code: nobody can use it, but it need not stay in sight either.
   router.get(`/t/:slug${signedInPaths.device}`, async (ctx) => {
     const { engine, exchange } = ctx.state;
+    if (!engine.protocol.device_grant) return;
     const { error } = ctx.query;
     const signedIn = error === undefined && (await engine.findOwnSession(exchange)) !== undefined;
     if (signedIn) return goTo(ctx, addressOf(ctx.state, confirmPath));

@@ -20,7 +20,8 @@ export function mountShortDeviceAddress(
   router: Router,
   { config, visitorServices }: Pick<VisitorPagesOptions, 'config' | 'visitorServices'>,
 ): void {
-  router.get(`${shortDevicePath}/:code`, async (ctx) => {
+  // Both spellings: in capitals the whole address is alphanumeric, and its QR code (ISO 18004) a size smaller.
+  router.get([`${shortDevicePath}/:code`, `${shortDevicePath.toUpperCase()}/:code`], async (ctx) => {
     const { exchange } = ctx.req as typeof ctx.req & { readonly exchange: HttpExchange };
     const { database, clock } = visitorServices;
     const address = exchange.origin.ip;
