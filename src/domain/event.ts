@@ -30,6 +30,7 @@ export const EVENT_TYPES = [
   'consent.revoked',
   'device.approved',
   'device.denied',
+  'device.guesses_refused',
   'device.paired',
   'device.revoked',
   'email.change_requested',

@@ -561,7 +561,12 @@ describe('C15: guesses', () => {
     const { user_code: userCode } = await beginPairing(acme);
     for (let turn = 0; turn < server.config.signIn.userCodes.maximumPerAddress; turn += 1)
       expect((await guess(someone({ address: address() }))).status).toBe(400);
-    expect((await someone({ address: address() }).type(userCode)).status).toBe(429);
+    const alarms = async (): Promise<number> =>
+      (await readEvents(server.database, { tenantId: acme.id, types: ['device.guesses_refused'] })).length;
+    const before = await alarms();
+    for (let turn = 0; turn < 3; turn += 1)
+      expect((await someone({ address: address() }).type(userCode)).status).toBe(429);
+    expect(await alarms()).toBe(before + 1);
     expect((await someone().type(userCode)).status).toBe(200);
   });
 

@@ -10,7 +10,7 @@ import { deviceText, shortenedDeviceText } from '#src/domain/device_grant.ts';
 import { canonicalAddress } from '#src/domain/sign_in_throttle.ts';
 import { userId } from '#src/domain/user.ts';
 import { parseUserCode } from '#src/domain/user_code.ts';
-import { countAttempt, forgiveAttempt } from '#src/flows/attempts.ts';
+import { countUserCode, forgiveUserCode } from '#src/flows/count_user_codes.ts';
 import { notifyMember } from '#src/flows/notify_person.ts';
 import type { MailContext } from '#src/flows/send_mail.ts';
 import { randomValue } from '#src/foundation/identifiers.ts';
@@ -77,13 +77,8 @@ export function mountDevicePages(router: Router<PageState>, options: VisitorPage
     if (typed.trim() === '') return showDevice(kit, visit, { error: 'missing', status: 400 });
 
     const browser = pairingOf(ctx).browser ?? randomValue();
-    const attempt = {
-      kind: 'user_code',
-      identifier: browser,
-      address: exchange.origin.ip,
-      tenantId: visit.tenant.id,
-    } as const;
-    const counted = await countAttempt(visit.context, { ...attempt, now: visit.context.clock() });
+    const attempt = { tenantId: visit.tenant.id, browser };
+    const counted = await countUserCode(visit.context, attempt);
     if (counted.outcome === 'throttled')
       return showDevice(kit, visit, { userCode: typed, ...waitingFor(visit, counted) });
     const userCode = parseUserCode(typed);
@@ -92,7 +87,7 @@ export function mountDevicePages(router: Router<PageState>, options: VisitorPage
       keepPairing(ctx, ctx.state, browser);
       return showDevice(kit, visit, { userCode: typed, error: 'unknown', status: 400 });
     }
-    await forgiveAttempt(visit.context, attempt);
+    await forgiveUserCode(visit.context, attempt);
     keepPairing(ctx, ctx.state, `${browser}.${userCode}`);
     kit.goOn(visit, { page: 'device/confirm' });
   });
