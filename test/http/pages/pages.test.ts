@@ -196,7 +196,7 @@ describe('the consent form', () => {
       expect(text).toContain(words);
     }
     expect(text).toContain('toegang houden als u er niet bent');
-    expect(text).toContain('telemetry:write');
+    expect(text).toContain('doorgeven hoe het met uw apparaat gaat');
   });
 
   it('shows the scheme where an installed app will be opened', () => {
