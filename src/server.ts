@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
 import type { TellOfLock } from '#src/flows/account_lock.ts';
+import { type OpenApiKeys, openApiKeys, verifyApiKey } from '#src/flows/api_keys.ts';
 import { createLogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
 import { createDevelopmentMailbox, createMailDelivery, type MailDelivery } from '#src/flows/deliver_mails.ts';
 import { queueUnlockMail } from '#src/flows/unlock.ts';
@@ -228,6 +229,7 @@ function showsMail({ env, mail }: Config): boolean {
 export interface RunningServer {
   readonly url: string;
   readonly house: House;
+  readonly apiKeys: OpenApiKeys;
   /** Stops accepting, lets requests in flight finish, closes the house. */
   close(): Promise<void>;
 }
@@ -284,6 +286,12 @@ export async function startServer(config: Config, options: StartServerOptions): 
     await database.counters.state();
     await pool.start();
     const signals = await rooms.createSignalHub(database);
+    const apiKeys = openApiKeys({
+      database,
+      people: config.people,
+      onFault: (fault) => logger.warn({ err: fault }, 'uses of API keys could not be noted'),
+    });
+    await apiKeys.listen();
     const mail = showsMail(config) ? 'development' : config.mail.smtpUrl === undefined ? 'not_configured' : 'sent';
     const health = createHealth({ database, clock, mail });
     const developmentMailbox = showsMail(config)
@@ -316,8 +324,8 @@ export async function startServer(config: Config, options: StartServerOptions): 
           mailBudgets: config.mail.budgets,
         },
         visitorServices: { ...signInServices, breachedPasswords },
-        // No key has been made yet.
-        verifyApiKey: async () => ({ outcome: 'unknown' }),
+        verifyApiKey: (key) => verifyApiKey(apiKeys.services, key),
+        apiServices: { database, clock, sealer, passwords, mailBudgets: config.mail.budgets },
         registrationServices: { database, clock, sealer, passwords: house.passwords, mailBudgets: config.mail.budgets },
       }),
     );
@@ -326,10 +334,12 @@ export async function startServer(config: Config, options: StartServerOptions): 
     return {
       url: config.http.publicUrl,
       house,
+      apiKeys,
       async close() {
         health.drain();
         signals.close();
         await drain(server, config.http.drainSeconds);
+        await apiKeys.close();
         await house.close();
       },
     };

@@ -3,6 +3,7 @@
  * asked for. The installation says it for all (config/default.yaml), a tenant may say otherwise for itself. It does not own what
  * follows from it: that is for the flows.
  */
+import { isKeyPrefix } from './api_key.ts';
 
 /** One setting: how it is written, how it is stored, and the words that tell what belongs there. */
 interface SettingKind<Value> {
@@ -49,6 +50,11 @@ const roleNames: SettingKind<readonly string[]> = {
     return roles.length === names.length ? [...new Set(roles)].sort() : undefined;
   },
   expected: 'names of roles with commas between them, or nothing',
+};
+
+const keyPrefix: SettingKind<string> = {
+  parse: (written) => (typeof written === 'string' && isKeyPrefix(written) ? written : undefined),
+  expected: 'a letter and up to 11 small letters or digits, then _, as nothing else of ours begins: hr_',
 };
 
 const MAXIMUM_ADDRESS_CHARACTERS = 500;
@@ -101,6 +107,17 @@ export const peopleSettingKinds = {
   /** Roles of which they must have one; everybody may when there are none. */
   'devices.approval_roles': roleNames,
   'devices.maximum_per_person': wholeNumber(1, 10_000),
+  /** Who may make API keys: every member, members with the permission `api-keys:write`, or nobody. */
+  'api_keys.makers': oneOf('members', 'permitted', 'nobody'),
+  /** What a new key begins with: secret scanners of a tenant know its keys by it. */
+  'api_keys.prefix': keyPrefix,
+  /** How much randomness follows. */
+  'api_keys.random_bytes': wholeNumber(32, 64),
+  'api_keys.maximum_days': wholeNumber(1, 3650),
+  /** Keys of one person that open something. */
+  'api_keys.maximum_per_person': wholeNumber(1, 1_000),
+  /** Of one key, in each process. */
+  'api_keys.requests_per_minute': wholeNumber(1, 1_000_000),
   'links.terms': webAddress,
   'links.privacy': webAddress,
   'links.help': webAddress,

@@ -107,6 +107,22 @@ export const problems = {
     detail: 'It may be for people only, or for devices, or for applications in their own name.',
     kind: 'refused',
   }),
+  beyondYourOwn: (errors: readonly FieldFault[]): Problem => ({
+    status: 403,
+    code: 'beyond_your_own_rights',
+    title: 'Nobody can give what they do not hold',
+    detail:
+      'Something was asked for that you may not do yourself, or did not let this application do; `errors` says what.',
+    kind: 'refused',
+    errors,
+  }),
+  tooManyThings: (maximum: number): Problem => ({
+    status: 409,
+    code: 'too_many',
+    title: 'There are enough of these',
+    detail: `There may be ${maximum} at a time. Remove one first.`,
+    kind: 'refused',
+  }),
   tooManyRequests: (retryAfterSeconds: number, headers: Readonly<Record<string, string>> = {}): Problem => ({
     status: 429,
     code: 'too_many_requests',

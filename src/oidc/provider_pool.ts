@@ -80,6 +80,8 @@ export function createProviderPool(
           const change = parseChange(payload);
           // Whoever can connect can announce. What cannot be read may have meant anything.
           if (change === undefined) return forgetAll();
+          // An engine knows nothing of keys.
+          if (change.table === 'api_keys') return;
           if (change.table === 'clients' || change.table === 'client_secrets')
             clients.forget(change.tenant, change.item);
           else engines.delete(change.tenant);

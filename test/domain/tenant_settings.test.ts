@@ -96,6 +96,7 @@ describe('the settings of a tenant', () => {
     expect(storedTenantSettings({ protocol: {}, people: {} })).toEqual({
       protocol: {},
       people: {},
+      api_keys: {},
       password: {},
       second_factor: {},
       devices: {},

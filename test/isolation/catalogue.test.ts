@@ -194,6 +194,7 @@ describe('the catalogue of a migrated database', () => {
       'definer_counts on tenants',
       'definer_erases on users',
       'definer_finds_codes on artifacts',
+      'definer_looks_up on api_keys',
       'definer_looks_up on memberships',
       'definer_looks_up on totp_factors',
       'definer_looks_up on users',

@@ -1,3 +1,4 @@
+import { createApiKey } from '#src/flows/manage_api_keys.ts';
 import { addDetailsType } from '#src/flows/manage_authorization_details.ts';
 import { brandTenant } from '#src/flows/manage_branding.ts';
 import { createClient } from '#src/flows/manage_clients.ts';
@@ -14,6 +15,7 @@ import { putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
 import { putProof } from '#src/storage/tables/proofs.ts';
 import { listTenantTables, personTables } from '#test/support/catalogue.ts';
 import { squarePng } from '#test/support/logos.ts';
+import { defaultPeopleSettings } from '#test/support/people_settings.ts';
 import {
   connect,
   eventually,
@@ -55,6 +57,7 @@ beforeAll(async () => {
     await keepFactors(server, tenant);
     await oweMail(server, tenant);
     await pairDevice(server, tenant);
+    await makeKey(server, tenant);
   }
   const urls = roleUrls(server.database);
   [superuser, app, platform, owner] = await Promise.all(
@@ -127,6 +130,13 @@ async function pairDevice({ context }: TestServer, { id, slug, person, clients }
   };
   const event = eventRow({ type: 'device.paired', outcome: 'success' }, {}, now);
   await commitArtifacts(context.database.tenant(id), { operations: [], events: [], now, pairing: { device, event } });
+}
+
+/** A key of the person's. */
+async function makeKey({ context }: TestServer, { id: tenantId, person }: TestTenant): Promise<void> {
+  const key = { name: 'robot', scopes: [], expiresAt: undefined };
+  const owner = { tenantId, userId: person.id, settings: defaultPeopleSettings };
+  expect(await createApiKey(context, { ...owner, ...key })).toMatchObject({ outcome: 'created' });
 }
 
 async function keepFactors({ context }: TestServer, { id: tenantId, person, slug }: TestTenant): Promise<void> {
@@ -382,6 +392,7 @@ describe('the role of the platform', () => {
       'sweep_mails',
       'sweep_passkey_challenges',
       'sweep_proofs',
+      'tenant_of_api_key',
       'tenant_of_user_code',
       'tenants_of_person',
       'tenants_sealed_otherwise',

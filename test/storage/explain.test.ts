@@ -19,6 +19,13 @@ const hash = (name: string): string => `sha256('${name}')`;
 
 /** By name, so that a function without a case here is noticed. */
 const calls: Readonly<Record<string, readonly string[]>> = {
+  api_key_read: [
+    `select * from api_key_read('${acme}', ${hash('key 1-7')}, now())`,
+    `select * from api_key_read('${acme}', ${hash('key 1-8')}, now())`,
+  ],
+  api_keys_note_uses: [
+    `select api_keys_note_uses('${acme}', '[{"id":"${tenant(7)}","uses":3,"at":"2030-01-01","address":"192.0.2.1"}]')`,
+  ],
   account_read: [`select * from account_read('${acme}', '${person}')`],
   artifacts_find: [
     `select * from artifacts_find('${acme}', array['AccessToken'], array[${hash('1-7')}])`,
@@ -281,6 +288,10 @@ const seed = `
            ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'lamp', sha256(('device ' || t || '-' || n)::bytea), now(), now(),
            now(), now() + interval '1 hour'
       from everyone;
+  insert into api_keys (tenant_id, id, key_hash, beginning, name, user_id, created_at, expires_at)
+    select tenant_id, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, sha256(('key ' || t || '-' || n)::bytea), 'pk_abc', 'robot',
+           case when n % 2 = 1 then ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid end, now(), now() + interval '1 hour'
+      from everyone;
   insert into sign_in_attempts (tenant_id, key_hash, attempts, window_started_at, part_of)
     select tenant_id, sha256((t || '-' || n)::bytea), 1, now(), sha256((t || '-' || n - n % 2)::bytea) from everyone;
   update memberships set username = 'name-' || right(user_id::text, 4)::int, username_canonical = 'name-' || right(user_id::text, 4)::int;
@@ -340,6 +351,7 @@ async function connectExplained(to: TestDatabase = database): Promise<SqlConnect
 /** What requests ask all the time: the first of them come when an installation is minutes old. */
 const everyRequest = [
   'account_read',
+  'api_key_read',
   'artifact_consume',
   'artifacts_commit_together',
   'artifacts_read',

@@ -2,6 +2,7 @@
  * What each request costs in round trips to PostgreSQL, with the caches warm. Latency of a network multiplies with them, so a
  * budget is kept: a change that needs one more must say so here.
  */
+import { callApi } from '#test/support/api_calls.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import {
   authorizationRequest,
@@ -153,6 +154,30 @@ describe('a round trip to PostgreSQL is taken', () => {
   it('at most once for userinfo (budget 5)', async () => {
     const authorization = `Bearer ${(await tokensOf())['access_token']}`;
     expect(await roundTripsOf(() => get(`${acme.issuer}/userinfo`, { authorization }))).toBeLessThanOrEqual(1);
+  });
+
+  it('at most once for whoever calls our own REST API with an access token (budget 1)', async () => {
+    const token = String((await tokensOf())['access_token']);
+    // Refused before anything is read of the list: a transaction of its own would be four.
+    const ask = () => callApi(acme.issuer, '/api-keys?limit=0', { token });
+    expect(await roundTripsOf(ask, 400)).toBeLessThanOrEqual(1);
+  });
+
+  it('at most once for an API key, and never again for one that is known (budget 1)', async () => {
+    const token = String((await tokensOf())['access_token']);
+    const { json } = await callApi(acme.issuer, '/api-keys', { method: 'POST', token, body: { name: 'robot' } });
+    const ask = () => callApi(acme.issuer, '/service/status', { key: String(json['key']) });
+    const { database } = server.server.house;
+    const before = database.roundTrips();
+    expect((await ask()).status).toBe(200);
+    expect(database.roundTrips() - before).toBeLessThanOrEqual(1);
+    expect(await roundTripsOf(ask)).toBe(0);
+  });
+
+  it('once for a key that never was, and never for what cannot be one', async () => {
+    const ask = (key: string) => () => callApi(acme.issuer, '/service/status', { key });
+    expect(await roundTripsOf(ask(`pk_${'A'.repeat(43)}`), 401)).toBe(1);
+    expect(await roundTripsOf(ask('nothing of ours'), 401)).toBe(0);
   });
 
   it('at most 3 times for an authorization request with a session (budget 5)', async () => {

@@ -150,7 +150,12 @@ async function recogniseKey(ctx: DoorContext, chain: ServiceKeyChain, options: A
   const presented = ctx.get('x-api-key');
   const challenge = `ApiKey realm="${realm}", header="X-API-Key"`;
   if (presented === '') throw new ProblemRaised(problems.unauthorized([challenge]));
-  const found = await options.verifyApiKey({ presented, address: exchange.origin.ip, now: options.clock() });
+  const found = await options.verifyApiKey({
+    presented,
+    address: exchange.origin.ip,
+    now: options.clock(),
+    tenantId: engine.tenant.id,
+  });
   // A key of another tenant is nothing here, and its owner's allowance is not spoken of.
   const isOurs = found.outcome !== 'unknown' && found.tenantId === engine.tenant.id;
   if (!isOurs) throw new ProblemRaised(problems.unknownKey([challenge]));

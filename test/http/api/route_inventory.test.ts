@@ -1,0 +1,66 @@
+/** Every route of the REST API with who may call it. A route more is a line more here, for somebody to agree with. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { apiRoutes } from '#src/http/api/api.ts';
+import { describeChain } from '#src/http/api/chains.ts';
+import { startTestServer, type TestServer } from '#test/support/test_server.ts';
+import { createTestTenant, type TestTenant } from '#test/support/world.ts';
+
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+
+let server: TestServer;
+let acme: TestTenant;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  acme = await createTestTenant(server, 'acme');
+});
+
+afterAll(() => server.close());
+
+const routes = () =>
+  apiRoutes({
+    config: server.config,
+    clock: server.context.clock,
+    verifyApiKey: async () => ({ outcome: 'unknown' }),
+    apiServices: server.context,
+  });
+
+describe('the REST API', () => {
+  it('serves these routes to these callers, and no others', () => {
+    expect(routes().map(({ method, path, chain }) => `${method} ${path}: ${describeChain(chain)}`)).toEqual([
+      'POST /api/v1/api-keys: bearer scope=api_keys:manage kinds=user',
+      'GET /api/v1/api-keys: bearer scope=api_keys:manage kinds=user',
+      'DELETE /api/v1/api-keys/{id}: bearer scope=api_keys:manage kinds=user',
+      'GET /api/v1/service/status: serviceKey',
+    ]);
+  });
+
+  it('refuses who shows nothing at every route that is not public, before anything else', async () => {
+    for (const { method, path, chain } of routes()) {
+      if (chain.chain === 'public') continue;
+      const answer = await fetch(`${acme.issuer}${path.replace('{id}', 'x')}`, { method });
+      expect({ method, path, status: answer.status }).toEqual({ method, path, status: 401 });
+      expect(answer.headers.get('www-authenticate')).toContain('realm=');
+    }
+  });
+
+  it('takes no other method, and says which it takes', async () => {
+    for (const path of new Set(routes().map((route) => route.path))) {
+      const taken = routes().flatMap((route) => (route.path === path ? [route.method] : []));
+      for (const method of methods.filter((candidate) => !taken.includes(candidate))) {
+        const answer = await fetch(`${acme.issuer}${path.replace('{id}', 'x')}`, { method });
+        expect({ method, path, status: answer.status }).toEqual({ method, path, status: 405 });
+        for (const allowed of taken) expect(answer.headers.get('allow')).toContain(allowed);
+      }
+    }
+  });
+
+  it('has no route that is mounted beside the list', () => {
+    const folder = fileURLToPath(new URL('../../../src/http/', import.meta.url));
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+    const mounting = files.filter((file) => /router\.\w+\([^)]*\/api\//s.test(readFileSync(folder + file, 'utf8')));
+    expect(files.length).toBeGreaterThan(50);
+    expect(mounting).toEqual([]);
+  });
+});
