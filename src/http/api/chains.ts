@@ -27,14 +27,28 @@ export interface ServiceKeyChain {
   readonly scope?: string | undefined;
 }
 
-export type Chain = PublicChain | BearerChain | ServiceKeyChain;
+/** A token or a key, whichever is shown; a token first when both are. */
+export interface EitherChain {
+  readonly chain: 'bearerOrKey';
+  readonly bearer: Omit<BearerChain, 'chain'>;
+  readonly key: Omit<ServiceKeyChain, 'chain'>;
+}
+
+export type Chain = PublicChain | BearerChain | ServiceKeyChain | EitherChain;
+
+/** Who came through a chain that takes both. */
+export type EitherCaller =
+  | { readonly by: 'token'; readonly token: TokenCaller }
+  | { readonly by: 'key'; readonly key: LivingApiKey };
 
 /** What a chain hands the route. */
 export type CallerOf<SomeChain extends Chain> = SomeChain extends BearerChain
   ? TokenCaller
   : SomeChain extends ServiceKeyChain
     ? LivingApiKey
-    : undefined;
+    : SomeChain extends EitherChain
+      ? EitherCaller
+      : undefined;
 
 export function anybody(): PublicChain {
   return { chain: 'public' };
@@ -48,8 +62,14 @@ export function serviceKey(demands: Omit<ServiceKeyChain, 'chain'> = {}): Servic
   return { chain: 'serviceKey', ...demands };
 }
 
+export function bearerOrKey({ bearer = {}, key = {} }: Partial<Omit<EitherChain, 'chain'>>): EitherChain {
+  return { chain: 'bearerOrKey', bearer, key };
+}
+
 /** As people read it: `bearer scope=devices:manage`. */
 export function describeChain(chain: Chain): string {
+  if (chain.chain === 'bearerOrKey')
+    return `${describeChain(bearer(chain.bearer))} or ${describeChain(serviceKey(chain.key))}`;
   const { chain: name, ...demands } = chain;
   const told = Object.entries(demands).flatMap(([demand, value]) =>
     value === undefined ? [] : [`${demand}=${value}`],

@@ -7,13 +7,23 @@ import type Router from '@koa/router';
 import type { Context } from 'koa';
 import type { Config } from '#config/config.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
-import type { KeyAllowance, VerifyApiKey } from '#src/flows/api_keys.ts';
+import type { KeyAllowance, LivingApiKey, VerifyApiKey } from '#src/flows/api_keys.ts';
 import type { Clock } from '#src/foundation/clock.ts';
-import type { TokenAuthentication } from '#src/oidc/own_access_tokens.ts';
+import type { TokenAuthentication, TokenCaller } from '#src/oidc/own_access_tokens.ts';
 import { readJsonBody } from '../json_body.ts';
 import type { PageState } from '../pages/interaction_step.ts';
 import { type Problem, ProblemRaised, problems } from '../problems.ts';
-import { type BearerChain, type Chain, type ServiceKeyChain, shortageOf } from './chains.ts';
+import {
+  type BearerChain,
+  bearer,
+  type Chain,
+  type EitherCaller,
+  type EitherChain,
+  type ServiceKeyChain,
+  type Shortage,
+  serviceKey,
+  shortageOf,
+} from './chains.ts';
 import { parseBody, parseQuery } from './input.ts';
 import type { ApiAnswer, ApiRoute } from './routes.ts';
 
@@ -86,6 +96,8 @@ async function recognise(ctx: DoorContext, chain: Chain, options: ApiDoorOptions
       return recogniseBearer(ctx, chain, options);
     case 'serviceKey':
       return recogniseKey(ctx, chain, options);
+    case 'bearerOrKey':
+      return recogniseEither(ctx, chain, options);
     default: {
       const never: never = chain;
       return never;
@@ -93,7 +105,13 @@ async function recognise(ctx: DoorContext, chain: Chain, options: ApiDoorOptions
   }
 }
 
-async function recogniseBearer(ctx: DoorContext, chain: BearerChain, { config }: ApiDoorOptions): Promise<unknown> {
+async function recogniseEither(ctx: DoorContext, chain: EitherChain, options: ApiDoorOptions): Promise<EitherCaller> {
+  if (ctx.get('authorization') === '' && ctx.get('x-api-key') !== '')
+    return { by: 'key', key: await recogniseKey(ctx, serviceKey(chain.key), options) };
+  return { by: 'token', token: await recogniseBearer(ctx, bearer(chain.bearer), options) };
+}
+
+async function recogniseBearer(ctx: DoorContext, chain: BearerChain, { config }: ApiDoorOptions): Promise<TokenCaller> {
   const { engine, exchange } = ctx.state;
   const { publicUrl } = config.http;
   const realm = issuerOf(engine.tenant, publicUrl);
@@ -115,7 +133,8 @@ async function recogniseBearer(ctx: DoorContext, chain: BearerChain, { config }:
   throw new ProblemRaised(refusalOf(shortage, realm));
 }
 
-function refusalOf(shortage: NonNullable<ReturnType<typeof shortageOf>>, realm: string): Problem {
+/** @param realm The issuer. */
+export function refusalOf(shortage: Shortage, realm: string): Problem {
   switch (shortage.lacks) {
     case 'scope':
       return problems.insufficientScope(
@@ -144,7 +163,7 @@ function challenges(realm: string, refused: Pick<RefusedToken, 'scheme' | 'error
   return [`Bearer realm="${realm}"${of('Bearer')}`, `DPoP realm="${realm}"${of('DPoP')}, algs="${dpopAlgorithms}"`];
 }
 
-async function recogniseKey(ctx: DoorContext, chain: ServiceKeyChain, options: ApiDoorOptions): Promise<unknown> {
+async function recogniseKey(ctx: DoorContext, chain: ServiceKeyChain, options: ApiDoorOptions): Promise<LivingApiKey> {
   const { engine, exchange } = ctx.state;
   const realm = issuerOf(engine.tenant, options.config.http.publicUrl);
   const presented = ctx.get('x-api-key');

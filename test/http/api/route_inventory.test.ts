@@ -33,6 +33,7 @@ describe('the REST API', () => {
       'GET /api/v1/api-keys: bearer scope=api_keys:manage kinds=user',
       'DELETE /api/v1/api-keys/{id}: bearer scope=api_keys:manage kinds=user',
       'GET /api/v1/service/status: serviceKey',
+      'POST /api/v1/permissions/check: bearer or serviceKey scope=permissions:check',
     ]);
   });
 

@@ -1,0 +1,52 @@
+/**
+ * What somebody may do, for services that have no token of theirs in hand. Everybody may ask about themselves; about others ask
+ * applications and keys that have the scope `permissions:check`, and people who may read the tenant's roles anyway.
+ */
+import { z } from 'zod';
+import { checkPermission } from '#src/flows/check_permission.ts';
+import type { FlowContext } from '#src/flows/flow_context.ts';
+import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
+import { ProblemRaised } from '../problems.ts';
+import { bearerOrKey, type Shortage, shortageOf } from './chains.ts';
+import { refusalOf } from './door.ts';
+import { line } from './input.ts';
+import { type ApiRoute, route } from './routes.ts';
+
+export interface PermissionRoutesOptions {
+  readonly apiServices: Pick<FlowContext, 'database'>;
+}
+
+const scope = 'permissions:check';
+
+const question = z.strictObject({ subject: line(200), resource: line(100), action: line(100) });
+
+export function permissionRoutes({ apiServices }: PermissionRoutesOptions): readonly ApiRoute[] {
+  return [
+    route({
+      method: 'POST',
+      path: '/api/v1/permissions/check',
+      chain: bearerOrKey({ key: { scope } }),
+      body: question,
+      async handle({ caller, engine, body }) {
+        const { subject, resource, action } = body;
+        // What they may do came with their token.
+        if (caller.by === 'token' && caller.token.userId === subject)
+          return answer(caller.token.permissions.includes(`${resource}:${action}`));
+        const shortage = caller.by === 'token' ? shortageForOthers(caller.token) : undefined;
+        if (shortage !== undefined) throw new ProblemRaised(refusalOf(shortage, engine.provider.issuer));
+        const { allowed } = await checkPermission(apiServices.database.tenant(engine.tenant.id), body);
+        return answer(allowed);
+      },
+    }),
+  ];
+}
+
+function answer(allowed: boolean) {
+  return { status: 200, body: { allowed } };
+}
+
+/** A person agrees that an application asks what they may do themselves: about others they need to be allowed to look. */
+function shortageForOthers(caller: TokenCaller): Shortage | undefined {
+  const permission = caller.kind === 'client' ? undefined : 'roles:read';
+  return shortageOf(caller, { chain: 'bearer', scope, permission });
+}
