@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addApiKeyCommands } from './api_keys.ts';
 import { addApiCommands } from './apis.ts';
 import { addClientCommands } from './clients.ts';
 import { addConfigCommand } from './config.ts';
@@ -73,6 +74,7 @@ function createProgram(runner: Runner): Command {
   addClientCommands(program, runner);
   addApiCommands(program, runner);
   addRoleCommands(program, runner);
+  addApiKeyCommands(program, runner);
   addKeyCommands(program, runner);
   addSessionCommands(program, runner);
   addMailCommands(program, runner);
