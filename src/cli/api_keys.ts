@@ -92,6 +92,7 @@ function refusalOf(outcome: Exclude<CreateApiKeyOutcome, { readonly outcome: 'cr
     case 'too_many':
       return new CommandRefused('too_many', `they have ${outcome.maximum} keys already: revoke one first`);
     case 'unknown':
+    case 'made_before':
       return new CommandRefused('unknown_user', 'they are blocked, or about to leave');
     case 'refused': {
       const [first] = outcome.faults;

@@ -63,6 +63,16 @@ export function scopesWithin(scopes: readonly string[], permissions: readonly st
   return scopes.filter((scope) => isKeyScope(scope) && held.has(permissionFor(scope)));
 }
 
+/** Everything that somebody with these permissions can give a key. */
+export function grantableScopes(permissions: readonly string[]): readonly string[] {
+  return [
+    ...new Set([
+      ...scopesWithin([...servicePermissions.keys()], permissions),
+      ...scopesWithin(permissions, permissions),
+    ]),
+  ];
+}
+
 /** What a key is asked to be. */
 export interface KeyRequest {
   readonly name: string;

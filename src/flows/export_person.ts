@@ -11,11 +11,14 @@ import { listPersonalEvents, type PersonalEventRow } from '#src/storage/tables/p
 import { type ProfileRow, readProfile } from '#src/storage/tables/profiles.ts';
 import { listRememberedDevices, type RememberedDeviceRow } from '#src/storage/tables/remembered_devices.ts';
 import type { FlowContext } from './flow_context.ts';
+import { type ApiKeySummary, listOwnApiKeys } from './manage_api_keys.ts';
 import { type ConsentSummary, listPersonConsents } from './manage_consents.ts';
 import { listPersonSessions, type SessionSummary } from './manage_sessions.ts';
 
 /** A history of years is not one file: the latest events are, and the rest is asked of the tenant. */
 const mostEvents = 10_000;
+/** As many as a tenant may allow (domain/people_settings.ts), and those that have ended. */
+const mostKeys = 10_000;
 
 export type PersonExport = Readonly<Record<string, unknown>>;
 
@@ -28,6 +31,7 @@ export async function exportPerson(
   const now = context.clock();
   const sessions = await listPersonSessions(context, { tenantId, userId });
   const consents = await listPersonConsents(context, { tenantId, userId });
+  const apiKeys = await listOwnApiKeys(context, { tenantId, userId, limit: mostKeys });
   const events = await listPersonalEvents(tenant, { userId, since: new Date(0), limit: mostEvents });
   return tenant.transaction(async (transaction) => {
     const profile = await readProfile(transaction, { tenantId, userId });
@@ -45,6 +49,7 @@ export async function exportPerson(
       second_factors: factors.map(factorOf),
       sessions: sessions.map(sessionOf),
       applications: consents.map(consentOf),
+      api_keys: apiKeys.map(apiKeyOf),
       remembered_devices: devices.map(deviceOf),
       events: events.map(eventOf),
       events_complete: events.length < mostEvents,
@@ -111,6 +116,19 @@ function consentOf(consent: ConsentSummary) {
     rights: consent.rights.map(({ name, description }) => ({ name, description })),
     granted_at: consent.grantedAt,
     updated_at: consent.updatedAt,
+  };
+}
+
+function apiKeyOf(key: ApiKeySummary) {
+  return {
+    id: key.id,
+    name: key.name,
+    scopes: key.scopes,
+    created_at: key.createdAt,
+    expires_at: key.expiresAt,
+    last_used_at: key.lastUsedAt,
+    last_used_address: key.lastUsedAddress,
+    uses: key.uses,
   };
 }
 

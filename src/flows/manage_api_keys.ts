@@ -44,10 +44,14 @@ export type CreateApiKeyOutcome =
   | { readonly outcome: 'too_many'; readonly maximum: number }
   /** No living member. */
   | { readonly outcome: 'unknown' }
+  /** The identifier is one that a key has: the same wish was granted already. */
+  | { readonly outcome: 'made_before' }
   | { readonly outcome: 'refused'; readonly faults: readonly KeyFault[] };
 
 export interface CreateApiKey {
   readonly tenantId: TenantId;
+  /** A new one unless given: by whoever must be able to tell that a wish came twice. */
+  readonly id?: string | undefined;
   /** Whose rights bound it. Undefined for a key of the tenant's own: an operator's to make. */
   readonly userId: UserId | undefined;
   readonly settings: PeopleSettings;
@@ -72,7 +76,7 @@ export async function createApiKey(context: FlowContext, input: CreateApiKey): P
 async function createWithin(
   context: FlowContext,
   transaction: Transaction,
-  { tenantId, userId, settings, tokenScopes, ...request }: CreateApiKey,
+  { tenantId, id = uuidv7(context.clock()), userId, settings, tokenScopes, ...request }: CreateApiKey,
 ): Promise<CreateApiKeyOutcome> {
   const now = context.clock();
   const permissions = await permissionsOf(transaction, { tenantId, userId, settings, now });
@@ -82,14 +86,15 @@ async function createWithin(
 
   const key = randomValue(settings['api_keys.prefix'], settings['api_keys.random_bytes']);
   const { name, scopes, expiresAt } = plan;
-  const row = { id: uuidv7(now), beginning: beginningOf(key), name, scopes, userId, expiresAt };
-  await insertApiKey(transaction, { ...row, tenantId, keyHash: sha256(key), now });
+  const row = { id, beginning: beginningOf(key), name, scopes, userId, expiresAt };
+  const isNew = await insertApiKey(transaction, { ...row, tenantId, keyHash: sha256(key), now });
+  if (!isNew) throw new Refusal<CreateApiKeyOutcome>({ outcome: 'made_before' });
   const event = {
     type: 'api_key.created',
     outcome: 'success',
     actor: context.actor,
     target: { type: 'api_key', id: row.id },
-    data: { name, scopes, expires_at: expiresAt.toISOString(), ...(userId === undefined ? {} : { user: userId }) },
+    data: { name, scopes, expires_at: expiresAt.toISOString(), ...(userId === undefined ? {} : { user_id: userId }) },
   } as const;
   const log = { tenant: context.database.tenant(tenantId), event, origin: context.origin, now };
   await appendEvent(transaction, log);
@@ -166,7 +171,7 @@ export async function revokeApiKey(
       outcome: 'success',
       actor: context.actor,
       target: { type: 'api_key', id },
-      data: { name: revoked.name, ...(revoked.user_id === null ? {} : { user: revoked.user_id }) },
+      data: { name: revoked.name, ...(revoked.user_id === null ? {} : { user_id: revoked.user_id }) },
     } as const;
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
     return { outcome: 'revoked' };

@@ -1,4 +1,5 @@
 /** Every form that Poort shows, by the view that draws it: how a person gets to see it, and what they would send. */
+import { createApiKey } from '#src/flows/manage_api_keys.ts';
 import { createInvitation } from '#src/flows/manage_invitations.ts';
 import { openInteraction } from './attack_surface.ts';
 import { type Authenticator, createAuthenticator, passkeyOptionsOf } from './authenticator.ts';
@@ -88,6 +89,12 @@ interface OwnPageToOpen {
 function signInElsewhere(server: TestServer, tenant: TestTenant, client: TestClient) {
   return (person: NewPerson) => authorize(createUserAgent(server.origin), { tenant, client, person });
 }
+
+function makeKey(server: TestServer, { id: tenantId }: TestTenant) {
+  const key = { settings: server.config.people, name: 'robot', scopes: [], expiresAt: undefined };
+  return ({ id: userId }: NewPerson) => createApiKey(server.context, { tenantId, userId, ...key });
+}
+
 /** An application asks for both factors, and the person has one: the other is set up. */
 async function openSetUp(server: TestServer, tenant: TestTenant, agent: UserAgent): Promise<Page> {
   const { email, password } = await newPerson(server, tenant);
@@ -172,6 +179,22 @@ export const forms: readonly FormKind[] = [
         agent,
         prepare: signInElsewhere(server, tenant, tenant.clients.third),
       }),
+  },
+  {
+    view: 'account_api_keys',
+    tokenName: 'csrf',
+    mayRepeat: true,
+    fields: () => ({}),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, { path: '/api-keys', agent, prepare: makeKey(server, tenant) }),
+  },
+  {
+    view: 'new_api_key',
+    tokenName: 'csrf',
+    answer: 200,
+    fields: () => ({ name: 'robot', scopes: '', days: '30' }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, { path: '/api-keys/new', agent }),
   },
   {
     view: 'account_export',

@@ -123,8 +123,9 @@ function refusalOf(outcome: Exclude<CreateApiKeyOutcome, { readonly outcome: 'cr
       return problems.insufficientPermission('api-keys:write');
     case 'too_many':
       return problems.tooManyThings(outcome.maximum);
-    // Between the look at the token and the deed they ceased to be a member.
+    // Between the look at the token and the deed they ceased to be a member. Nobody brings an identifier of their own.
     case 'unknown':
+    case 'made_before':
       return problems.notFound();
     case 'refused': {
       const isWider = outcome.faults.every((fault) => fault.problem === 'beyond_your_own');

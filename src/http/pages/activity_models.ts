@@ -5,6 +5,8 @@ import { displayName, type PageContext, type PageView, presentMoment, safeAddres
 
 /** What there are words for: what people know of or should know of. `account_activity.event.<name with _ for .>`. */
 export const activityTypes = [
+  'api_key.created',
+  'api_key.revoked',
   'backup_code.renewed',
   'backup_code.used',
   'consent.granted',

@@ -30,6 +30,8 @@ const ownPages = [
   '/language',
   '/export',
   '/delete',
+  '/api-keys',
+  '/api-keys/new',
   '/second-factor',
   '/second-factor/app',
   '/second-factor/app/remove',

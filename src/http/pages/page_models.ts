@@ -10,6 +10,7 @@ import { departurePages } from './departure_models.ts';
 import { devicePages } from './device_models.ts';
 import { factorPages } from './factor_models.ts';
 import { homePages } from './home_models.ts';
+import { ownApiKeysPages } from './own_api_keys_models.ts';
 import { ownApplicationsPages } from './own_applications_models.ts';
 import { ownEmailPages } from './own_email_models.ts';
 import { ownPasswordPages } from './own_password_models.ts';
@@ -32,6 +33,7 @@ const pages = {
   ...devicePages,
   ...factorPages,
   ...homePages,
+  ...ownApiKeysPages,
   ...ownApplicationsPages,
   ...ownEmailPages,
   ...ownPasswordPages,

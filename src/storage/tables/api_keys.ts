@@ -55,10 +55,11 @@ export interface NewApiKey {
   readonly expiresAt: Date;
 }
 
-export async function insertApiKey(transaction: Transaction, key: NewApiKey): Promise<void> {
-  await transaction.query(
+/** False when the identifier is taken. */
+export async function insertApiKey(transaction: Transaction, key: NewApiKey): Promise<boolean> {
+  const rows = await transaction.query(
     `insert into api_keys (tenant_id, id, key_hash, beginning, name, scopes, user_id, created_at, expires_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (tenant_id, id) do nothing returning id`,
     [
       key.tenantId,
       key.id,
@@ -71,6 +72,7 @@ export async function insertApiKey(transaction: Transaction, key: NewApiKey): Pr
       key.expiresAt,
     ],
   );
+  return rows.length === 1;
 }
 
 export interface ApiKeyMakerRow {

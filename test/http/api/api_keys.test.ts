@@ -159,7 +159,7 @@ describe('an API key', () => {
       {
         type: 'api_key.created',
         actor_id: person.id,
-        data: { name: 'night shift', scopes: ['readings:read'], expires_at: expect.any(String), user: person.id },
+        data: { name: 'night shift', scopes: ['readings:read'], expires_at: expect.any(String), user_id: person.id },
       },
     ]);
   });

@@ -2,6 +2,7 @@
 import type { OverviewModel } from '#src/http/pages/account_models.ts';
 import { type ActivityModel, activityTypes } from '#src/http/pages/activity_models.ts';
 import type { DepartureModel } from '#src/http/pages/departure_models.ts';
+import type { NewApiKeyModel, OwnApiKeysModel } from '#src/http/pages/own_api_keys_models.ts';
 import type { OwnApplicationsModel } from '#src/http/pages/own_applications_models.ts';
 import type { OwnEmailModel } from '#src/http/pages/own_email_models.ts';
 import type { OwnPasswordModel } from '#src/http/pages/own_password_models.ts';
@@ -59,6 +60,36 @@ const applications: OwnApplicationsModel = {
     },
     { clientId: 'meter', name: 'Meter', rights: [{ name: 'telemetry:write' }], grantedAt: at },
   ],
+};
+
+const apiKeys: OwnApiKeysModel = {
+  ...form('api-keys'),
+  at,
+  newKeyAddress: `${base}/account/api-keys/new`,
+  keys: [
+    {
+      id: '0193f0a2-7c1e-7f6a-9b7e-4c1d2e3f4a5b',
+      beginning: 'pk_Ab3dE6',
+      name: 'Overzicht nachtdienst',
+      scopes: ['readings:read', 'permissions:check'],
+      createdAt: at,
+      expiresAt: new Date(at.getTime() + 86_400_000),
+      lastUsedAt: at,
+      lastUsedAddress: '192.0.2.7',
+    },
+    { id: 'def', beginning: 'pk_x', name: 'Poort 2', scopes: [], createdAt: at, expiresAt: at },
+  ],
+};
+
+const newApiKey: NewApiKeyModel = {
+  ...form('api-keys/new'),
+  id: '0193f0a2-7c1e-7f6a-9b7e-4c1d2e3f4a5b',
+  backAddress: `${base}/account/api-keys`,
+  name: '',
+  scopes: '',
+  days: '90',
+  maximumDays: 365,
+  available: ['permissions:check', 'readings:read', 'users:read'],
 };
 
 const activity: ActivityModel = {
@@ -164,6 +195,43 @@ export const accountFixtures = {
     error: neverWrong,
     success: { model: { ...applications, applications: [], notice: 'revoked' }, shell },
     more: { 'with one that was gone already': { model: { ...applications, notice: 'gone' }, shell } },
+  },
+  account_api_keys: {
+    initial: { model: apiKeys, shell },
+    error: neverWrong,
+    success: { model: { ...apiKeys, keys: [], notice: 'deleted' }, shell },
+    more: {
+      'with one that was gone already': { model: { ...apiKeys, notice: 'gone' }, shell },
+      'of who may make none': { model: { ...apiKeys, newKeyAddress: undefined }, shell },
+    },
+  },
+  new_api_key: {
+    initial: { model: newApiKey, shell: { ...shell, languageSwitch: { kind: 'form' } } },
+    error: {
+      model: {
+        ...newApiKey,
+        scopes: 'users:write everything',
+        errors: [{ field: 'name' }, { field: 'scopes', scopes: ['users:write', 'everything'] }, { field: 'days' }],
+      },
+      shell,
+    },
+    success: {
+      model: { ...newApiKey, name: 'Overzicht', key: 'pk_Ab3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6kL9nO2q' },
+      shell,
+    },
+    more: {
+      'error too many': {
+        model: { ...newApiKey, errors: [{ field: undefined, problem: 'too_many', maximum: 20 }] },
+        shell,
+      },
+      ...Object.fromEntries(
+        (['not_allowed', 'made_before'] as const).map((problem) => [
+          `error ${problem}`,
+          { model: { ...newApiKey, errors: [{ field: undefined, problem }] }, shell },
+        ]),
+      ),
+      'of who has nothing to give': { model: { ...newApiKey, available: [] }, shell },
+    },
   },
   account_activity: {
     initial: { model: activity, shell },
