@@ -58,6 +58,8 @@ const ERROR_FIELDS = [
 const CREDENTIALS: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/\beyJ[\w-]{8,}\.[\w-]*\.[\w-]*/g, REDACTED],
   [/\b(?:at|rt|ac|dc|rat|pk)_[\w-]{20,}/g, REDACTED],
+  // API keys with a prefix of the tenant's own: 43 random characters or more, among which a capital and a digit never lack.
+  [/\b[a-z][a-z0-9]{0,11}_(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{43,}/g, REDACTED],
   [/\b(Bearer|Basic|DPoP) [\w.~+/=-]{16,}/gi, `$1 ${REDACTED}`],
   [
     /([?&#](?:[a-z_]*(?:code|token|secret|password|assertion)(?:_hint)?|state|nonce|csrf)=)[^&#\s"'\\]+/gi,

@@ -68,6 +68,7 @@ describe('a log line', () => {
   });
 
   it.each([
+    `hr_${'Ab1-_z7'.repeat(7)}`,
     `at_${'a'.repeat(43)}`,
     `rt_${'-_z'.repeat(15)}`,
     'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl',
