@@ -36,14 +36,13 @@ const servicePermissions: ReadonlyMap<string, string> = new Map([
   // May ask what anybody may.
   ['permissions:check', 'roles:read'],
   ['events', 'sessions:read'],
-  ['devices:manage', 'devices:write'],
 ]);
 
 /** One API's tokens alone: `introspect:{audience}`. */
 const introspectOne = 'introspect:';
 
-/** Scopes that speak of oneself: a key that could make keys would outlive its own end. */
-const neverOfKeys: ReadonlySet<string> = new Set(['api_keys:manage', 'telemetry:write']);
+/** Scopes of people's tokens, that no key is taken for: one that could make keys would outlive its own end. */
+const neverOfKeys: ReadonlySet<string> = new Set(['api_keys:manage', 'devices:manage', 'telemetry:write']);
 
 /** Whether a key can have it at all. What is no word of ours is a permission of the tenant's, for its APIs to look at. */
 export function isKeyScope(scope: string): boolean {

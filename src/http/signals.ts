@@ -1,18 +1,22 @@
 /**
  * The stream of what ends (`GET {issuer}/api/v1/events`, server-sent events) for resource servers that keep answers of ours for some
- * seconds. It carries identifiers only, of one tenant, and is no history: whoever reconnects is told to forget what it knew.
+ * seconds, and for whoever has an API key with the scope `events`. It carries identifiers only, of one tenant, and is no history: whoever reconnects is told to forget what it knew.
  */
 import type { Config } from '#config/config.ts';
 import type { Signal } from '#src/domain/signal.ts';
+import type { VerifyApiKey } from '#src/flows/api_keys.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import type { SignalHub } from '#src/subscribers/signal_hub.ts';
 import { type AnswerOptions, answerProblem } from './answer_problem.ts';
+import { findServiceKey } from './api/door.ts';
 import type { HttpExchange } from './gates/exchange.ts';
-import { problems } from './problems.ts';
+import { type Problem, problems } from './problems.ts';
 
 /** Below the issuer. */
 export const signalsPath = '/api/v1/events';
 
+/** What a key needs. */
+const eventsScope = 'events';
 const heartbeatMilliseconds = 25_000;
 /** A reader that is further behind than this does not read; it will come back and be told to forget. */
 const mostUnreadBytes = 65_536;
@@ -21,6 +25,7 @@ const busySeconds = 5;
 export interface SignalsOptions extends AnswerOptions {
   readonly config: Config;
   readonly signals: SignalHub;
+  readonly verifyApiKey: VerifyApiKey;
 }
 
 /** Answers with the stream, which ends when the reader goes, the tenant or the client is shut out, or the server stops. */
@@ -32,19 +37,13 @@ export async function serveSignals(
   const { request, response } = exchange;
   if (request.method !== 'GET')
     return answerProblem(exchange, problems.methodNotAllowed(['GET']), options, engine.tenant);
-  const credentials = basicCredentialsOf(request.headers.authorization);
-  const reader = credentials && (await engine.authenticateResourceServer(credentials));
-  if (reader === undefined) {
-    const challenges = [`Basic realm="${engine.tenant.slug}"`];
-    response.setHeader('www-authenticate', challenges);
-    return answerProblem(exchange, problems.unauthorized(challenges), options, engine.tenant);
-  }
+  const reader = await recogniseReader(exchange, engine, options);
+  if ('refused' in reader) return answerProblem(exchange, reader.refused, options, engine.tenant);
 
   const subscription = options.signals.subscribe(engine.tenant.id, {
     onSignal(signal) {
       send('event', signal);
-      const isMine = signal.type === 'client.disabled' && signal.client_id === reader.clientId;
-      if (isMine || signal.type.startsWith('tenant.')) response.end();
+      if (reader.endsWith(signal) || signal.type.startsWith('tenant.')) response.end();
     },
     onReset: () => send('reset'),
     onClosed: () => response.end(),
@@ -62,7 +61,10 @@ export async function serveSignals(
   response.write('retry: 1000\n\n');
   // It was away: what ended meanwhile is not told again.
   if (request.headers['last-event-id'] !== undefined) send('reset');
-  const heartbeat = setInterval(() => response.write(': here\n\n'), heartbeatMilliseconds);
+  const heartbeat = setInterval(() => {
+    if (reader.until !== undefined && reader.until <= options.clock()) response.end();
+    else response.write(': here\n\n');
+  }, heartbeatMilliseconds);
   heartbeat.unref();
   response.once('close', () => clearInterval(heartbeat));
 
@@ -75,6 +77,40 @@ export async function serveSignals(
     const { id, tenant: _tenant, ...told } = signal;
     response.write(`id: ${id}\nevent: ${told.type}\ndata: ${JSON.stringify(told)}\n\n`);
   }
+}
+
+interface Reader {
+  /** Whether the reader may be none any more after this. One that still is comes back, and is looked at again. */
+  endsWith(signal: Signal): boolean;
+  /** When what it showed has ended. */
+  readonly until?: Date | undefined;
+}
+
+async function recogniseReader(
+  exchange: HttpExchange,
+  engine: TenantEngine,
+  options: SignalsOptions,
+): Promise<Reader | { readonly refused: Problem }> {
+  const { authorization, 'x-api-key': presented } = exchange.request.headers;
+  if (authorization === undefined && typeof presented === 'string') return recogniseKey(exchange, engine, options);
+  const credentials = basicCredentialsOf(authorization);
+  const client = credentials && (await engine.authenticateResourceServer(credentials));
+  if (client === undefined) return { refused: problems.unauthorized([`Basic realm="${engine.tenant.slug}"`]) };
+  return { endsWith: ({ type, client_id: clientId }) => type === 'client.disabled' && clientId === client.clientId };
+}
+
+async function recogniseKey(
+  exchange: HttpExchange,
+  engine: TenantEngine,
+  options: SignalsOptions,
+): Promise<Reader | { readonly refused: Problem }> {
+  const found = await findServiceKey(exchange, { scope: eventsScope, engine, options });
+  if (found.outcome === 'refused') return { refused: found.problem };
+  const { userId, expiresAt } = found.key;
+  return {
+    endsWith: ({ type, user_id: about }) => type === 'api_key.revoked' || (userId !== undefined && about === userId),
+    until: expiresAt,
+  };
 }
 
 /** RFC 6749 §2.3.1: both parts form-encoded. Undefined for what is no such header. */

@@ -92,23 +92,22 @@ describe('a scope of a key', () => {
       'introspect:https://api.test',
       'permissions:check',
       'events',
-      'devices:manage',
+
       'readings:read',
     ];
     expect(scopes.every(isKeyScope)).toBe(true);
     expect(scopesWithin(scopes, [])).toEqual([]);
     expect(scopesWithin(scopes, ['clients:write'])).toEqual(['introspect', 'introspect:https://api.test']);
-    expect(scopesWithin(scopes, ['roles:read', 'sessions:read', 'devices:write'])).toEqual([
+    expect(scopesWithin(scopes, ['roles:read', 'sessions:read', 'users:read'])).toEqual([
       'permissions:check',
       'events',
-      'devices:manage',
     ]);
     // A permission that happens to be named like a scope of ours is not what that scope needs.
     expect(scopesWithin(['permissions:check'], ['permissions:check'])).toEqual([]);
   });
 
   it('is never one that a key could lengthen its life with', () => {
-    expect(isKeyScope('api_keys:manage')).toBe(false);
+    for (const scope of ['api_keys:manage', 'devices:manage', 'telemetry:write']) expect(isKeyScope(scope)).toBe(false);
     expect(scopesWithin(['api_keys:manage'], ['api_keys:manage'])).toEqual([]);
   });
 });

@@ -1,14 +1,17 @@
 /** The stream of what ends: heard at once, by its own tenant's resource servers and nobody else. */
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { SIGNAL_TYPES } from '#src/domain/signal.ts';
+import type { UserId } from '#src/domain/user.ts';
+import { createApiKey, revokeApiKey } from '#src/flows/manage_api_keys.ts';
 import { disableClient } from '#src/flows/manage_clients.ts';
 import { changeMembershipStatus } from '#src/flows/manage_people.ts';
+import { createRole } from '#src/flows/manage_roles.ts';
 import { revokePersonSessions } from '#src/flows/manage_sessions.ts';
 import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, callEndpoint, createUserAgent, exchangeCode, refresh } from '#test/support/user_agent.ts';
-import { createTestTenant, type TestClient, type TestTenant } from '#test/support/world.ts';
+import { createTestTenant, newPerson, type TestClient, type TestTenant } from '#test/support/world.ts';
 
 let server: TestServer;
 let acme: TestTenant;
@@ -101,6 +104,50 @@ describe('the stream of what ends', () => {
     expect(await stream.next()).toMatchObject({ event: 'user.disabled', data: { user_id: acme.person.id } });
     await changeMembershipStatus(server.context, { ...member, status: 'active' });
     stream.close();
+  });
+
+  it('is heard with an API key that has the scope, until the key or its maker is shut out', async () => {
+    const make = async (scopes: readonly string[], userId: UserId | undefined) => {
+      const key = { tenantId: acme.id, userId, settings: server.config.people, name: 'listener', scopes };
+      const made = await createApiKey(server.context, { ...key, expiresAt: undefined });
+      if (made.outcome !== 'created') throw new Error(made.outcome);
+      return { id: made.summary.id, key: made.key };
+    };
+    const hear = ({ key }: { key: string }, at = acme) => ask(at, { 'x-api-key': key });
+    const maker = await newPerson(server, acme);
+    const granted = await createRole(server.context, {
+      tenantId: acme.id,
+      role: { name: 'watcher', permissions: ['sessions:read'] },
+    });
+    expect(granted.outcome).toBe('created');
+    await queryAsSuperuser(
+      server.database,
+      `insert into membership_roles (tenant_id, user_id, role_id)
+       select tenant_id, $1, id from roles where tenant_id = $2 and name = 'watcher'`,
+      [maker.id, acme.id],
+    );
+    const [theirs, house, other] = [
+      await make(['events'], maker.id),
+      await make(['events'], undefined),
+      await make(['introspect'], undefined),
+    ];
+    for (const [answer, status] of [
+      [await hear(other), 403],
+      [await hear(house, globex), 401],
+    ] as const) {
+      await answer.body?.cancel();
+      expect(answer.status).toBe(status);
+    }
+    const streams = [await hear(theirs), await hear(house)];
+    expect(streams.map(({ status }) => status)).toEqual([200, 200]);
+    const [ofMaker, ofHouse] = streams.map((stream) => stream.text());
+    await changeMembershipStatus(server.context, { tenantId: acme.id, email: maker.email, status: 'disabled' });
+    expect(await ofMaker).toContain('event: user.disabled');
+    await revokeApiKey(server.context, { tenantId: acme.id, id: house.id });
+    expect(await ofHouse).toContain('event: api_key.revoked');
+    const refused = await hear(house);
+    await refused.body?.cancel();
+    expect(refused.status).toBe(401);
   });
 
   it('holds identifiers and nothing else, and nothing of what was refused', async () => {

@@ -10,6 +10,8 @@ import { issuerOf } from '#src/domain/tenant.ts';
 import type { KeyAllowance, LivingApiKey, VerifyApiKey } from '#src/flows/api_keys.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { TokenAuthentication, TokenCaller } from '#src/oidc/own_access_tokens.ts';
+import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
+import type { HttpExchange } from '../gates/exchange.ts';
 import { readJsonBody } from '../json_body.ts';
 import type { PageState } from '../pages/interaction_step.ts';
 import { type Problem, ProblemRaised, problems } from '../problems.ts';
@@ -165,27 +167,37 @@ function challenges(realm: string, refused: Pick<RefusedToken, 'scheme' | 'error
 
 async function recogniseKey(ctx: DoorContext, chain: ServiceKeyChain, options: ApiDoorOptions): Promise<LivingApiKey> {
   const { engine, exchange } = ctx.state;
-  const realm = issuerOf(engine.tenant, options.config.http.publicUrl);
-  const presented = ctx.get('x-api-key');
-  const challenge = `ApiKey realm="${realm}", header="X-API-Key"`;
-  if (presented === '') throw new ProblemRaised(problems.unauthorized([challenge]));
-  const found = await options.verifyApiKey({
-    presented,
-    address: exchange.origin.ip,
-    now: options.clock(),
-    tenantId: engine.tenant.id,
-  });
-  // A key of another tenant is nothing here, and its owner's allowance is not spoken of.
-  const isOurs = found.outcome !== 'unknown' && found.tenantId === engine.tenant.id;
-  if (!isOurs) throw new ProblemRaised(problems.unknownKey([challenge]));
-  if (found.outcome === 'limited')
-    throw new ProblemRaised(problems.tooManyRequests(found.retryAfterSeconds, allowanceHeaders(found.allowance)));
-  for (const [name, value] of Object.entries(allowanceHeaders(found.allowance))) ctx.set(name, value);
-  if (chain.scope !== undefined && !found.key.scopes.includes(chain.scope))
-    throw new ProblemRaised(
-      problems.insufficientScope([`${challenge}, error="insufficient_scope", scope="${chain.scope}"`], chain.scope),
-    );
+  const found = await findServiceKey(exchange, { scope: chain.scope, engine, options });
+  if (found.outcome === 'refused') throw new ProblemRaised(found.problem);
   return found.key;
+}
+
+/** The key of this tenant that the request shows, with what is left of its allowance in the answer; or why it opens nothing here. */
+export async function findServiceKey(
+  { request, response, origin }: HttpExchange,
+  {
+    scope,
+    engine,
+    options,
+  }: { readonly scope: string | undefined; readonly engine: TenantEngine; readonly options: ApiDoorOptions },
+): Promise<
+  { readonly outcome: 'found'; readonly key: LivingApiKey } | { readonly outcome: 'refused'; readonly problem: Problem }
+> {
+  const refuse = (problem: Problem) => ({ outcome: 'refused', problem }) as const;
+  const { tenant } = engine;
+  const challenge = `ApiKey realm="${issuerOf(tenant, options.config.http.publicUrl)}", header="X-API-Key"`;
+  const presented = request.headers['x-api-key'];
+  if (typeof presented !== 'string' || presented === '') return refuse(problems.unauthorized([challenge]));
+  const now = options.clock();
+  const found = await options.verifyApiKey({ presented, address: origin.ip, now, tenantId: tenant.id });
+  // A key of another tenant is nothing here, and its owner's allowance is not spoken of.
+  if (found.outcome === 'unknown' || found.tenantId !== tenant.id) return refuse(problems.unknownKey([challenge]));
+  if (found.outcome === 'limited')
+    return refuse(problems.tooManyRequests(found.retryAfterSeconds, allowanceHeaders(found.allowance)));
+  for (const [name, value] of Object.entries(allowanceHeaders(found.allowance))) response.setHeader(name, value);
+  const { key } = found;
+  if (scope === undefined || key.scopes.includes(scope)) return { outcome: 'found', key };
+  return refuse(problems.insufficientScope([`${challenge}, error="insufficient_scope", scope="${scope}"`], scope));
 }
 
 /** RateLimit header fields for HTTP (draft-ietf-httpapi-ratelimit-headers). */
