@@ -1,6 +1,7 @@
 /**
  * The stream of what ends (`GET {issuer}/api/v1/events`, server-sent events) for resource servers that keep answers of ours for some
- * seconds, and for whoever has an API key with the scope `events`. It carries identifiers only, of one tenant, and is no history: whoever reconnects is told to forget what it knew.
+ * seconds, and for whoever has an API key with the scope `events`. It carries identifiers only, of one tenant, and is no history:
+ * whoever reconnects is told to forget what it knew.
  */
 import type { Config } from '#config/config.ts';
 import type { Signal } from '#src/domain/signal.ts';
