@@ -70,7 +70,26 @@ export interface Config {
     readonly developmentMailboxSize: number;
   };
   /** Port 0 switches gRPC off. */
-  readonly grpc: { readonly port: number; readonly host: string };
+  readonly grpc: {
+    readonly port: number;
+    readonly host: string;
+    /** Undefined: nothing is encrypted. */
+    readonly tls:
+      | {
+          /** PEM, with what leads to its authority. */
+          readonly certificate: string;
+          readonly key: Secret;
+          /** PEM. Whose certificates clients must show; undefined: they need none. */
+          readonly clientAuthority: string | undefined;
+        }
+      | undefined;
+    /** Unencrypted also beyond this machine, in production. */
+    readonly plaintext: boolean;
+    readonly maximumCallSeconds: number;
+    readonly maximumMessageBytes: number;
+    /** Calls at the same time on one connection. */
+    readonly maximumStreams: number;
+  };
   /** Port 0 switches the metrics off. */
   readonly metricsPort: number;
   readonly processes: number;
@@ -239,6 +258,7 @@ export async function loadConfig(environment: Environment, options: ConfigOption
   const guarded = env === 'production' ? productionFaults(config, generatedKeys) : [];
   faults.push(
     ...portFaults(config, refusedVariables),
+    ...grpcFaults(values, refusedVariables),
     ...guarded.filter(({ setting }) => !refusedVariables.has(setting)),
   );
   if (faults.length > 0) {
@@ -326,7 +346,15 @@ function build(
       },
       developmentMailboxSize: values['mail.development_mailbox_size'],
     },
-    grpc: { port: values['grpc.port'], host: values['grpc.host'] },
+    grpc: {
+      port: values['grpc.port'],
+      host: values['grpc.host'],
+      tls: grpcTls(values),
+      plaintext: values['grpc.plaintext'],
+      maximumCallSeconds: values['grpc.maximum_call_seconds'],
+      maximumMessageBytes: values['grpc.maximum_message_bytes'],
+      maximumStreams: values['grpc.maximum_streams'],
+    },
     metricsPort: values.metrics_port,
     processes: values.processes,
     egressAllow: values.egress_allow,
@@ -418,6 +446,14 @@ function build(
   };
 }
 
+/** Halves of it are faults, see `grpcFaults`. */
+function grpcTls(values: SettingValues): Config['grpc']['tls'] {
+  const certificate = values['grpc.tls.certificate'];
+  const key = secret(values['grpc.tls.key']);
+  if (certificate === undefined || key === undefined) return undefined;
+  return { certificate, key, clientAuthority: values['grpc.tls.client_authority'] };
+}
+
 function ofEveryFeature<Value>(value: (feature: ProtocolFeature) => Value): Record<ProtocolFeature, Value> {
   // Every name of the list is a key, which is what the type says and `fromEntries` cannot.
   return Object.fromEntries(PROTOCOL_FEATURES.map((feature) => [feature, value(feature)])) as Record<
@@ -469,6 +505,21 @@ function portFaults(config: Config, refusedVariables: ReadonlySet<string>): read
   });
 }
 
+/** A certificate without its key, or the other way round, would be no encryption that somebody believes in. */
+function grpcFaults(values: SettingValues, refusedVariables: ReadonlySet<string>): readonly SettingsFault[] {
+  const parts = [
+    ['POORT_GRPC_TLS_CERTIFICATE', values['grpc.tls.certificate'], true],
+    ['POORT_GRPC_TLS_KEY', values['grpc.tls.key'], true],
+    ['POORT_GRPC_TLS_CLIENT_AUTHORITY', values['grpc.tls.client_authority'], false],
+  ] as const;
+  const isBegun = parts.some(([, value]) => value !== undefined);
+  return parts.flatMap(([setting, value, isNeeded]) =>
+    !isBegun || !isNeeded || value !== undefined || refusedVariables.has(setting)
+      ? []
+      : [{ setting, problem: 'gRPC cannot use TLS without it', fix: `Set ${setting}, or remove the others.` }],
+  );
+}
+
 function generalWarnings(
   config: Config,
   environment: Environment,
@@ -511,14 +562,7 @@ function generalWarnings(
 }
 
 /** Settings of parts that come with later versions. Whoever gives one must not believe that it does something. */
-const notYetInUse: readonly SettingName[] = [
-  'grpc.port',
-  'grpc.host',
-  'metrics_port',
-  'processes',
-  'sentry_dsn',
-  'otlp_endpoint',
-];
+const notYetInUse: readonly SettingName[] = ['metrics_port', 'processes', 'sentry_dsn', 'otlp_endpoint'];
 
 function withoutEffect(given: ReadonlyMap<SettingName, GivenValue>): readonly string[] {
   return notYetInUse.flatMap((name) => {
@@ -587,6 +631,13 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     ...shownMail(config.mail),
     'grpc.port': String(config.grpc.port),
     'grpc.host': config.grpc.host,
+    'grpc.tls.certificate': config.grpc.tls === undefined ? undefined : 'given',
+    'grpc.tls.key': config.grpc.tls === undefined ? undefined : String(config.grpc.tls.key),
+    'grpc.tls.client_authority': config.grpc.tls?.clientAuthority === undefined ? undefined : 'given',
+    'grpc.plaintext': onOff(config.grpc.plaintext),
+    'grpc.maximum_call_seconds': String(config.grpc.maximumCallSeconds),
+    'grpc.maximum_message_bytes': String(config.grpc.maximumMessageBytes),
+    'grpc.maximum_streams': String(config.grpc.maximumStreams),
     metrics_port: String(config.metricsPort),
     processes: String(config.processes),
     egress_allow: shownList(config.egressAllow),

@@ -39,6 +39,14 @@ export function productionFaults(config: Config, generatedKeys: readonly string[
       fix: 'Remove POORT_DEMO, or set it to off.',
     });
   }
+  const { grpc } = config;
+  if (grpc.port !== 0 && grpc.tls === undefined && !grpc.plaintext && !isLoopback(grpc.host)) {
+    faults.push({
+      setting: 'POORT_GRPC_HOST',
+      problem: `gRPC would listen on ${grpc.host} without TLS; API keys and tokens would travel readably`,
+      fix: 'Set POORT_GRPC_TLS_CERTIFICATE_FILE and POORT_GRPC_TLS_KEY_FILE, or POORT_GRPC_PLAINTEXT=on where a mesh encrypts, or POORT_GRPC_HOST to 127.0.0.1.',
+    });
+  }
   return [...faults, ...masterKeyFaults(config, generatedKeys)];
 }
 
@@ -61,6 +69,10 @@ export function productionWarnings(config: Config): readonly string[] {
     );
   }
   return warnings;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }
 
 function masterKeyFaults(config: Config, generatedKeys: readonly string[]): readonly SettingsFault[] {

@@ -76,6 +76,16 @@ export function parsedBy<Value>(parse: (raw: unknown) => Value | undefined, expe
   });
 }
 
+/** PEM (RFC 7468) of something whose label ends with this. Never repeated in a sentence: it may be a key. */
+export function pem(label: string): z.ZodType<string> {
+  const block = new RegExp(`-----BEGIN (?:[A-Z0-9]+ )*${label}-----[\\s\\S]+-----END (?:[A-Z0-9]+ )*${label}-----`);
+  return valueSchema((raw) =>
+    typeof raw === 'string' && block.test(raw)
+      ? { value: raw }
+      : { refused: `it holds no PEM block that ends with ${label}` },
+  );
+}
+
 /** One word out of a fixed list. */
 export function oneOf<const Word extends string>(words: readonly Word[]): z.ZodType<Word> {
   return valueSchema((raw) => {

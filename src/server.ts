@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
 import type { TellOfLock } from '#src/flows/account_lock.ts';
 import { type OpenApiKeys, openApiKeys, verifyApiKey } from '#src/flows/api_keys.ts';
+import { checkPermission, readRights } from '#src/flows/check_permission.ts';
 import { createLogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
 import { createDevelopmentMailbox, createMailDelivery, type MailDelivery } from '#src/flows/deliver_mails.ts';
 import { queueUnlockMail } from '#src/flows/unlock.ts';
@@ -19,6 +20,7 @@ import { createSealer, type Sealer } from '#src/foundation/sealing.ts';
 import { type BreachedPasswords, createBreachedPasswords } from '#src/gateways/breached_passwords.ts';
 import { createEgress, type Egress } from '#src/gateways/egress.ts';
 import { createMailServer, noMailServer } from '#src/gateways/mail_server.ts';
+import type { GrpcOptions, GrpcServer } from '#src/grpc/grpc_server.ts';
 import { type Schedule, startSchedule } from '#src/jobs/schedule.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { type DatabaseUrls, databaseUrls, otherDatabaseUrls } from '#src/storage/database_roles.ts';
@@ -228,6 +230,8 @@ function showsMail({ env, mail }: Config): boolean {
 
 export interface RunningServer {
   readonly url: string;
+  /** Where gRPC answers; undefined where it is off. */
+  readonly grpcAddress: string | undefined;
   readonly house: House;
   readonly apiKeys: OpenApiKeys;
   /** Stops accepting, lets requests in flight finish, closes the house. */
@@ -329,16 +333,31 @@ export async function startServer(config: Config, options: StartServerOptions): 
         registrationServices: { database, clock, sealer, passwords: house.passwords, mailBudgets: config.mail.budgets },
       }),
     );
-    await listen(server, config);
+    const grpc = await startGrpc(config, {
+      pool,
+      clock,
+      logger,
+      verifyKey: (key) => verifyApiKey(apiKeys.services, key),
+      permissions: {
+        of: ({ tenantId, subject }) => readRights(database.tenant(tenantId), subject),
+        check: ({ tenantId, ...question }) => checkPermission(database.tenant(tenantId), question),
+      },
+      isReady: async () => (await health.ready()).status === 'ready',
+    });
+    await listen(server, config).catch(async (fault: unknown) => {
+      await grpc?.close();
+      throw fault;
+    });
     if (config.databaseUrl === undefined) await rememberServedUrl(config);
     return {
       url: config.http.publicUrl,
+      grpcAddress: grpc?.address,
       house,
       apiKeys,
       async close() {
         health.drain();
         signals.close();
-        await drain(server, config.http.drainSeconds);
+        await Promise.all([drain(server, config.http.drainSeconds), grpc?.close()]);
         await apiKeys.close();
         await house.close();
       },
@@ -347,6 +366,23 @@ export async function startServer(config: Config, options: StartServerOptions): 
     await house.close();
     throw fault;
   }
+}
+
+/** Where a second `npm start` on one desk would stumble over a port that nobody chose. */
+const usualGrpcPort = 50_051;
+
+/** Undefined where gRPC is off. Throws `StartupProblems`. */
+async function startGrpc(config: Config, options: Omit<GrpcOptions, 'config'>): Promise<GrpcServer | undefined> {
+  const { env, grpc } = config;
+  if (grpc.port === 0) return undefined;
+  const { startGrpcServer } = await import('#src/grpc/grpc_server.ts');
+  const started = await startGrpcServer({ ...options, config });
+  if (started.outcome === 'listening') return started.server;
+  const { outcome: _refused, ...problem } = started;
+  if (env === 'production' || grpc.port !== usualGrpcPort || started.setting !== 'POORT_GRPC_PORT')
+    throw new StartupProblems([problem]);
+  options.logger.warn(`gRPC is off: ${problem.problem}. ${problem.fix} (POORT_GRPC_PORT).`);
+  return undefined;
 }
 
 function listen(server: Server, { http }: Config): Promise<void> {

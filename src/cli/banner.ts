@@ -8,18 +8,20 @@ export interface BannerInput {
   readonly config: Config;
   readonly url: string;
   readonly demo: RunningDemo | undefined;
+  readonly grpcAddress: string | undefined;
   /** Since the process started. */
   readonly readyMilliseconds: number;
   /** Paths are shown from here. */
   readonly workingDirectory: string;
 }
 
-export function banner({ config, url, demo, readyMilliseconds, workingDirectory }: BannerInput): string {
+export function banner({ config, url, demo, grpcAddress, readyMilliseconds, workingDirectory }: BannerInput): string {
   const seconds = (readyMilliseconds / 1000).toFixed(1);
   const lines = [
     ...(demo === undefined ? [] : demoLines(demo)),
     // It is the server of one desk, never of production: without a mail server its mail is shown.
     ...(config.mail.smtpUrl === undefined && config.env !== 'production' ? [['Mailbox', `${url}/dev/mail`]] : []),
+    ...(grpcAddress === undefined ? [] : [['gRPC', grpcAddress]]),
     ['Health', `${url}/health/ready`],
     ...(demo === undefined
       ? [['First steps', 'npx poort tenant create <slug> --name <name>']]

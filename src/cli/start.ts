@@ -32,6 +32,7 @@ async function start(world: World, settings: Settings): Promise<undefined> {
           config,
           url: server.url,
           demo,
+          grpcAddress: server.grpcAddress,
           readyMilliseconds: performance.now(),
           workingDirectory: world.workingDirectory,
         }),

@@ -4,13 +4,16 @@
  * cannot be heard nothing older than a second is believed.
  */
 import { LRUCache } from 'lru-cache';
-import { findTenantBySlug, type TenantRow } from '#src/storage/tables/tenants.ts';
+import type { TenantId } from '#src/domain/tenant.ts';
+import { findTenantBySlug, findTenantsById, type TenantRow } from '#src/storage/tables/tenants.ts';
 import type { EngineDependencies } from './provider.ts';
 import { buildTenantEngine, type TenantEngine, type TenantEngineHooks } from './tenant_engine.ts';
 
 export interface ProviderPool {
   /** Undefined for an unknown slug. A suspended tenant is found: what it may still do is for the caller to say. */
   findTenant(slug: string): Promise<TenantRow | undefined>;
+  /** The same for whoever knows its identifier instead of its address. */
+  findTenantById(id: TenantId): Promise<TenantRow | undefined>;
   engineOf(tenant: TenantRow): Promise<TenantEngine>;
   /** Starts to listen for changes. Before that, nothing is remembered for longer than a second. */
   start(): Promise<void>;
@@ -53,12 +56,26 @@ export function createProviderPool(
     return entry.value;
   }
 
+  /** A tenant keeps its slug for life. */
+  const slugs = new LRUCache<TenantId, string>({ max: maximumTenants });
+
+  async function findTenant(slug: string): Promise<TenantRow | undefined> {
+    const tenant = await remember(tenants, slug, () => findTenantBySlug(database, slug));
+    // Unknown slugs are free to make up: they may not push out known ones.
+    if (tenant === undefined) tenants.delete(slug);
+    return tenant;
+  }
+
   return {
-    async findTenant(slug) {
-      const tenant = await remember(tenants, slug, () => findTenantBySlug(database, slug));
-      // Unknown slugs are free to make up: they may not push out known ones.
-      if (tenant === undefined) tenants.delete(slug);
-      return tenant;
+    findTenant,
+
+    async findTenantById(id) {
+      const slug = slugs.get(id) ?? (await findTenantsById(database, [id]))[0]?.slug;
+      if (slug === undefined) return undefined;
+      slugs.set(id, slug);
+      const tenant = await findTenant(slug);
+      // Whoever came after it may have its slug.
+      return tenant?.id === id ? tenant : undefined;
     },
 
     engineOf(tenant) {

@@ -30,6 +30,7 @@ import { personScopes, scopeOfClaim } from './accounts.ts';
 import { type ApprovalAnswer, type ApprovalAnswered, type Approvals, createApprovalDesk } from './approvals.ts';
 import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
+import { type Introspection, inspectToken, type TokenQuestion } from './inspect_token.ts';
 import { authenticateToken, type PresentedToken, type TokenAuthentication } from './own_access_tokens.ts';
 import {
   checkApprovalsAgain,
@@ -122,6 +123,8 @@ export interface TenantEngine {
   isRegisteredOrigin(origin: string): Promise<boolean>;
   /** What a JWT access token says, verified and alive; undefined for every other text. For which API it is, is for the caller to check. */
   readStructuredToken(token: string): Promise<AccessTokenClaims | undefined>;
+  /** What `POST /introspect` would answer a resource server that stands for these APIs; undefined for what is not active. */
+  inspectToken(question: TokenQuestion): Promise<Introspection | undefined>;
   findInteraction(exchange: Exchange, uid: string): Promise<InteractionFound>;
   /** Records the answer and says where the browser goes next: always back to the engine, which decides. */
   answerInteraction(exchange: Exchange, uid: string, answer: InteractionAnswer): Promise<InteractionEnded>;
@@ -209,7 +212,7 @@ export async function buildTenantEngine(
   const desk = createApprovalDesk(provider);
   const pairings = createPairingDesk(provider, people);
   checkApprovalsAgain(provider, people);
-  const unitFor = (exchange: Exchange): UnitOfWork =>
+  const unitFor = (exchange: Pick<Exchange, 'origin'>): UnitOfWork =>
     new UnitOfWork({ tenant: tenantDatabase, origin: exchange.origin, clock });
 
   async function expired(exchange: Exchange, uid: string): Promise<ExpiredInteraction> {
@@ -244,7 +247,7 @@ export async function buildTenantEngine(
     serve: (exchange) => unitFor(exchange).run(() => handle(exchange.request, exchange.response)),
 
     authenticateToken: ({ request, response, ...exchange }, presented) =>
-      unitFor({ request, response, ...exchange }).run(() =>
+      unitFor(exchange).run(() =>
         authenticateToken(provider, { request, response, ...presented }, { acceptCertificates: protocol.mtls }),
       ),
 
@@ -252,6 +255,12 @@ export async function buildTenantEngine(
       origin !== 'null' && dependencies.clients.isRegisteredOrigin(tenant.id, origin),
 
     readStructuredToken: async (token) => (await findLiving(token))?.claims,
+
+    async inspectToken(question) {
+      // The public door refuses a suspended tenant before the engine is asked.
+      if (tenant.status !== 'active') return undefined;
+      return unitFor({ origin: {} }).run(() => inspectToken(provider, question));
+    },
 
     findInteraction: (exchange, uid) =>
       unitFor(exchange).run(async () => {
