@@ -8,7 +8,9 @@ export const SIGNAL_TYPES = [
   'api.disabled',
   'api_key.revoked',
   'client.disabled',
+  'client.secret_rotated',
   'consent.revoked',
+  'device.expired',
   'device.quarantined',
   'device.revoked',
   'device.transferred',
@@ -43,6 +45,9 @@ export interface Signal {
   readonly device_id?: string;
 }
 
+/** About everything of the tenant, whoever did it: the database names them as the one it was about. */
+const aboutEverything = /^(?:api|devices|key|tenant)\./;
+
 const partNames = ['user_id', 'client_id', 'session_id', 'device_id'] as const;
 
 /** Reads an announcement of the database. Undefined for what cannot be one: whoever can connect can announce. */
@@ -50,7 +55,7 @@ export function parseSignal(text: string): Signal | undefined {
   const parsed = parseObject(text);
   const { id, tenant, type } = parsed;
   if (typeof id !== 'string' || typeof tenant !== 'string' || typeof type !== 'string') return undefined;
-  const parts = partNames.flatMap((name) => {
+  const parts = (aboutEverything.test(type) ? [] : partNames).flatMap((name) => {
     const value = parsed[name];
     return typeof value === 'string' ? [[name, value] as const] : [];
   });

@@ -1,7 +1,7 @@
 /**
  * The stream of what ends (`GET {issuer}/api/v1/events`, server-sent events) for resource servers that keep answers of ours for some
  * seconds, and for whoever has an API key with the scope `events`. It carries identifiers only, of one tenant, and is no history:
- * whoever reconnects is told to forget what it knew.
+ * whoever connects is told to forget what it knew.
  */
 import type { Config } from '#config/config.ts';
 import type { Signal } from '#src/domain/signal.ts';
@@ -21,7 +21,7 @@ const eventsScope = 'events';
 const heartbeatMilliseconds = 25_000;
 /** A reader that is further behind than this does not read; it will come back and be told to forget. */
 const mostUnreadBytes = 65_536;
-const busySeconds = 5;
+const busySeconds = 1;
 
 export interface SignalsOptions extends AnswerOptions {
   readonly config: Config;
@@ -40,8 +40,10 @@ export async function serveSignals(
     return answerProblem(exchange, problems.methodNotAllowed(['GET']), options, engine.tenant);
   const reader = await recogniseReader(exchange, engine, options);
   if ('refused' in reader) return answerProblem(exchange, reader.refused, options, engine.tenant);
+  // Gone while it was being recognised: nothing would ever tell us so again.
+  if (response.destroyed) return;
 
-  const subscription = options.signals.subscribe(engine.tenant.id, {
+  const subscription = options.signals.subscribe(engine.tenant.id, reader.name, {
     onSignal(signal) {
       send('event', signal);
       if (reader.endsWith(signal) || signal.type.startsWith('tenant.')) response.end();
@@ -60,8 +62,8 @@ export async function serveSignals(
     'x-accel-buffering': 'no',
   });
   response.write('retry: 1000\n\n');
-  // It was away: what ended meanwhile is not told again.
-  if (request.headers['last-event-id'] !== undefined) send('reset');
+  // What ended before now is not told again.
+  send('reset');
   const heartbeat = setInterval(() => {
     if (reader.until !== undefined && reader.until <= options.clock()) response.end();
     else response.write(': here\n\n');
@@ -81,6 +83,7 @@ export async function serveSignals(
 }
 
 interface Reader {
+  readonly name: string;
   /** Whether the reader may be none any more after this. One that still is comes back, and is looked at again. */
   endsWith(signal: Signal): boolean;
   /** When what it showed has ended. */
@@ -97,7 +100,11 @@ async function recogniseReader(
   const credentials = basicCredentialsOf(authorization);
   const client = credentials && (await engine.authenticateResourceServer(credentials));
   if (client === undefined) return { refused: problems.unauthorized([`Basic realm="${engine.tenant.slug}"`]) };
-  return { endsWith: ({ type, client_id: clientId }) => type === 'client.disabled' && clientId === client.clientId };
+  return {
+    name: client.clientId,
+    endsWith: ({ type, client_id: clientId }) =>
+      clientId === client.clientId && (type === 'client.disabled' || type === 'client.secret_rotated'),
+  };
 }
 
 async function recogniseKey(
@@ -107,8 +114,9 @@ async function recogniseKey(
 ): Promise<Reader | { readonly refused: Problem }> {
   const found = await findServiceKey(exchange, { scope: eventsScope, engine, options });
   if (found.outcome === 'refused') return { refused: found.problem };
-  const { userId, expiresAt } = found.key;
+  const { id, userId, expiresAt } = found.key;
   return {
+    name: id,
     endsWith: ({ type, user_id: about }) => type === 'api_key.revoked' || (userId !== undefined && about === userId),
     until: expiresAt,
   };

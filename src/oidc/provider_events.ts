@@ -120,6 +120,7 @@ function recordSignOut({ oidc }: KoaContextWithOIDC, unit: UnitOfWork): void {
     actor: { type: 'user', id: session.accountId },
     target: { type: 'session', id: session.uid },
     clientId: oidc.client?.clientId,
+    sessionId: session.uid,
   });
 }
 

@@ -15,41 +15,56 @@ export interface SignalListener {
 }
 
 export interface SignalHub {
-  /** Undefined when this process, or the tenant, has as many listeners as it takes. */
-  subscribe(tenantId: TenantId, listener: SignalListener): { unsubscribe(): void } | undefined;
+  /**
+   * Undefined when this process, the tenant or the reader has as many listeners as it takes, and while the database cannot be heard:
+   * a stream that stays silent would be believed.
+   *
+   * @param reader Who listens: a client or a key.
+   */
+  subscribe(tenantId: TenantId, reader: string, listener: SignalListener): { unsubscribe(): void } | undefined;
   /** Ends every stream: before the process stops, so that nobody waits for it. */
   close(): void;
 }
 
 /** A resource server has one or two for each of its processes. */
+const maximumPerReader = 20;
 const maximumPerTenant = 200;
 const maximumListeners = 2_000;
 
-export async function createSignalHub(database: Pick<Database, 'listen'>): Promise<SignalHub> {
-  const listeners = new Map<string, Set<SignalListener>>();
+export async function createSignalHub(database: Pick<Database, 'listen' | 'isListening'>): Promise<SignalHub> {
+  const listeners = new Map<string, Map<SignalListener, string>>();
   let count = 0;
   let closed = false;
 
-  const everyone = (): readonly SignalListener[] => [...listeners.values()].flatMap((ofTenant) => [...ofTenant]);
+  const everyone = (): readonly SignalListener[] => [...listeners.values()].flatMap((ofTenant) => [...ofTenant.keys()]);
   const resetAll = (): void => {
     for (const listener of everyone()) listener.onReset();
   };
 
+  const closeAll = (): void => {
+    for (const listener of everyone()) listener.onClosed();
+  };
+
   await database.listen({
-    onInterrupted: resetAll,
+    onInterrupted() {
+      if (database.isListening()) resetAll();
+      else closeAll();
+    },
     onSignal(payload) {
       const signal = parseSignal(payload);
       // What cannot be read may have meant anything.
       if (signal === undefined) return resetAll();
-      for (const listener of [...(listeners.get(signal.tenant) ?? [])]) listener.onSignal(signal);
+      for (const listener of [...(listeners.get(signal.tenant)?.keys() ?? [])]) listener.onSignal(signal);
     },
   });
 
   return {
-    subscribe(tenantId, listener) {
-      const ofTenant = listeners.get(tenantId) ?? new Set();
-      if (closed || count >= maximumListeners || ofTenant.size >= maximumPerTenant) return undefined;
-      listeners.set(tenantId, ofTenant.add(listener));
+    subscribe(tenantId, reader, listener) {
+      const ofTenant = listeners.get(tenantId) ?? new Map<SignalListener, string>();
+      if (closed || !database.isListening()) return undefined;
+      if (count >= maximumListeners || ofTenant.size >= maximumPerTenant) return undefined;
+      if ([...ofTenant.values()].filter((other) => other === reader).length >= maximumPerReader) return undefined;
+      listeners.set(tenantId, ofTenant.set(listener, reader));
       count += 1;
       return {
         unsubscribe() {
@@ -61,7 +76,7 @@ export async function createSignalHub(database: Pick<Database, 'listen'>): Promi
     },
     close() {
       closed = true;
-      for (const listener of everyone()) listener.onClosed();
+      closeAll();
     },
   };
 }

@@ -58,11 +58,14 @@ async function listen(tenant: TestTenant, headers: Readonly<Record<string, strin
     ?.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
     .pipeThrough(new EventSourceParserStream())
     .getReader();
+  const next = async (): Promise<Told | undefined> => {
+    const read = await messages?.read();
+    return read?.value === undefined ? undefined : { event: read.value.event, data: JSON.parse(read.value.data) };
+  };
+  // Whoever comes is told to forget what it knew.
+  expect(await next()).toEqual({ event: 'reset', data: { type: 'reset' } });
   return {
-    async next() {
-      const read = await messages?.read();
-      return read?.value === undefined ? undefined : { event: read.value.event, data: JSON.parse(read.value.data) };
-    },
+    next,
     close: () => abort.abort(),
   };
 }
@@ -181,10 +184,43 @@ describe('the stream of what ends', () => {
     theirs.close();
   });
 
-  it('says to forget everything to whoever comes back', async () => {
-    const stream = await listen(acme, { 'last-event-id': '019abc' });
-    expect(await stream.next()).toMatchObject({ event: 'reset' });
+  it('names nobody where everything of the tenant is meant, whoever did it', async () => {
+    const stream = await listen(acme);
+    for (const type of ['devices.quarantined', 'api.disabled'] as const) {
+      await queryAsSuperuser(
+        server.database,
+        `insert into events (tenant_id, id, occurred_at, type, outcome, actor_type, actor_id)
+         values ($1, gen_random_uuid(), now(), $2, 'success', 'user', $3)`,
+        [acme.id, type, acme.person.id],
+      );
+      expect(await stream.next()).toEqual({ event: type, data: { type } });
+    }
     stream.close();
+  });
+
+  it('is cut while the database cannot be heard, and comes back: silence would be believed', async () => {
+    const stream = await listen(acme);
+    await queryAsSuperuser(
+      server.database,
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and query in ('select 1', 'listen poort_changes; listen poort_signals')`,
+    );
+    let told = await stream.next();
+    while (told !== undefined) told = await stream.next();
+    let again = await ask(acme, { authorization: basic(acme.clients.resource_server) });
+    while (again.status !== 200) {
+      expect(again.status).toBe(503);
+      again = await ask(acme, { authorization: basic(acme.clients.resource_server) });
+    }
+    await again.body?.cancel();
+  });
+
+  it('is open twenty times to one reader, and then for others still', async () => {
+    const tenant = await createTestTenant(server, 'cyberdyne');
+    const streams = await Promise.all(Array.from({ length: 20 }, () => listen(tenant)));
+    expect((await ask(tenant, { authorization: basic(tenant.clients.resource_server) })).status).toBe(503);
+    const other = await listen(acme);
+    other.close();
+    for (const stream of streams) stream.close();
   });
 
   it.each([
