@@ -3,7 +3,7 @@
  * The engine asks whether a token was used and ends the grant when it was; a retry within the grace is therefore shown to it as
  * unused, and what it then writes is what the first use has written already.
  */
-import { type Adapter, type Client, errors, Provider } from 'oidc-provider';
+import { type Adapter, type AdapterPayload, type Client, errors, Provider } from 'oidc-provider';
 import { type Grace, judgePresentation } from '#src/domain/rotation.ts';
 import type { RefreshChain } from './refresh_chain.ts';
 import { currentUnitOfWork, hashOf, type UnitOfWork } from './unit_of_work.ts';
@@ -51,7 +51,7 @@ export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf 
         refuseQuarantined(value);
         return undefined;
       }
-      if (payload.consumed === undefined) return payload;
+      if (payload.consumed === undefined) return inTheNameOfItsGrant(payload);
       const repetition = await findRepetition(value, payload.clientId);
       if (repetition === undefined) return payload;
       // An honest retry that cannot be answered here (the successor was derived under a master key that this server does not know
@@ -59,7 +59,7 @@ export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf 
       if (repetition.newest === undefined) return undefined;
       repetitions.set(currentUnitOfWork(), repetition.newest);
       const { consumed: _used, ...unused } = payload;
-      return unused;
+      return inTheNameOfItsGrant(unused);
     },
 
     async consume(value) {
@@ -90,14 +90,27 @@ export function createRefreshTokensAdapter(artifacts: Adapter, { chain, graceOf 
 }
 
 /**
+ * A device was given to somebody else while this token was being made for its first owner (hand_over_device.ts): it goes on in the name
+ * of whoever its grant is of, and says nothing of how the first owner had signed in. For all others nothing is asked or changed.
+ */
+async function inTheNameOfItsGrant(payload: AdapterPayload): Promise<AdapterPayload> {
+  const found =
+    payload.grantId === undefined ? undefined : await currentUnitOfWork().find('Grant', hashOf(payload.grantId));
+  const accountId = found?.payload['accountId'];
+  if (typeof accountId !== 'string' || accountId === payload.accountId) return payload;
+  const { amr: _methods, acr: _context, authTime: _at, claims: _claims, nonce: _nonce, ...kept } = payload;
+  return { ...kept, accountId };
+}
+
+/**
  * A device in quarantine is told so when it refreshes, and keeps its token: it may be released, and `invalid_grant` would have made it
  * forget. Whoever is not the client that the token was issued to finds nothing. Throws `AccessDenied`.
  */
 function refuseQuarantined(value: string): void {
   const client = refreshingClient();
   if (client === undefined) return;
-  const clientId = currentUnitOfWork().clientInQuarantine('RefreshToken', hashOf(value));
-  if (clientId === client.clientId) throw new errors.AccessDenied('the device is quarantined');
+  const found = currentUnitOfWork().inQuarantine('RefreshToken', hashOf(value));
+  if (found?.clientId === client.clientId) throw new errors.AccessDenied('the device is quarantined');
 }
 
 /** The value of the token that replaces `rotated`, in this request. */

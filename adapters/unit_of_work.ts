@@ -39,6 +39,11 @@ export interface Found {
   readonly consumedSecondsAgo?: number | undefined;
 }
 
+export interface Quarantined {
+  readonly clientId: unknown;
+  readonly deviceId: string;
+}
+
 const current = new AsyncLocalStorage<UnitOfWork>();
 
 export class UnitOfWork {
@@ -55,8 +60,10 @@ export class UnitOfWork {
   #events: EventRow[] = [];
   #consent: NewConsent | undefined;
   #pairing: Pairing | undefined;
-  /** The client of each artifact that was found to be a quarantined device's. */
-  readonly #quarantined = new Map<string, unknown>();
+  /** Each artifact that was found to be a quarantined device's. */
+  readonly #quarantined = new Map<string, Quarantined>();
+  /** By the hash of its grant, each device that a read told of. */
+  readonly #devices = new Map<string, string>();
 
   constructor({ tenant, origin, clock }: { tenant: TenantDatabase; origin: Origin; clock: Clock }) {
     this.tenant = tenant;
@@ -99,16 +106,26 @@ export class UnitOfWork {
     // The grant came along: the engine asks for it next.
     if (row.grant_hash !== null)
       this.learn('Grant', row.grant_hash.toString('hex'), isLocked ? null : row.grant_payload);
-    if (row.device_state === 'quarantined') this.#quarantined.set(`${kind}:${idHash}`, row.payload['clientId']);
+    const deviceId = (kind === 'Grant' ? row.payload : row.grant_payload)?.['deviceId'];
+    if (typeof deviceId === 'string') {
+      this.#devices.set(kind === 'Grant' ? idHash : (row.grant_hash?.toString('hex') ?? ''), deviceId);
+      if (row.device_state === 'quarantined')
+        this.#quarantined.set(`${kind}:${idHash}`, { clientId: row.payload['clientId'], deviceId });
+    }
     if (isLocked) return undefined;
     this.#found.add(`${kind}:${idHash}`);
     const consumedAt = row.consumed_at ?? undefined;
     return { idHash, payload: row.payload, consumedAt, consumedSecondsAgo: row.consumed_seconds ?? undefined };
   }
 
-  /** Whose it is, when this request was told that it is not there because its device is in quarantine. */
-  clientInQuarantine(kind: string, idHash: string): unknown {
+  /** What it is of, when this request was told that it is not there because its device is in quarantine. */
+  inQuarantine(kind: string, idHash: string): Quarantined | undefined {
     return this.#quarantined.get(`${kind}:${idHash}`);
+  }
+
+  /** The device that this grant is of, as far as this request has read. */
+  deviceOf(grantId: string): string | undefined {
+    return this.#devices.get(hashOf(grantId));
   }
 
   /** A living member of this tenant; read once. */

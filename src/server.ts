@@ -24,6 +24,7 @@ import type { GrpcOptions, GrpcServer } from '#src/grpc/grpc_server.ts';
 import { type Schedule, startSchedule } from '#src/jobs/schedule.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { type DatabaseUrls, databaseUrls, otherDatabaseUrls } from '#src/storage/database_roles.ts';
+import { createDeviceNotes, type DeviceNotes } from '#src/storage/device_notes.ts';
 import { readRunningEmbeddedPostgres, startEmbeddedPostgres } from '#src/storage/embedded_postgres.ts';
 import { MigrationRefused, migrate } from '#src/storage/migrate.ts';
 import { openRedis, type RedisConnection } from '#src/storage/redis.ts';
@@ -53,6 +54,7 @@ export interface House {
   readonly passwords: PasswordHasher;
   readonly breachedPasswords: BreachedPasswords;
   readonly database: Database;
+  readonly deviceNotes: DeviceNotes;
   readonly egress: Egress;
   readonly urls: DatabaseUrls;
   close(): Promise<void>;
@@ -86,6 +88,9 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
       redis,
       onFault: (fault) => logger.warn({ err: fault }, 'a connection to the database was lost'),
     });
+    const onLostNotes = (fault: unknown): void =>
+      logger.warn({ err: fault }, 'when devices were last seen could not be written: tried again');
+    const deviceNotes = createDeviceNotes(database, { onFault: onLostNotes });
     const egress = createEgress({ allowed: config.egressAllow, ...config.egress });
     return {
       config:
@@ -96,9 +101,11 @@ export async function openHouse(config: Config, options: OpenHouseOptions): Prom
       passwords: createPasswordHasher(config.passwordHashing),
       breachedPasswords: createBreachedPasswords({ egress, logger, largerListFile: config.breachedListFile }),
       database,
+      deviceNotes,
       egress,
       urls,
       async close() {
+        await deviceNotes.close();
         await database.close();
         redis?.close();
         await source.close();
@@ -274,10 +281,10 @@ export async function startServer(config: Config, options: StartServerOptions): 
     const rooms = await loadServingRooms();
     const { createClientsCache, createApp, createHealth, createEnginePages, createProviderPool } = rooms;
     const server = createServer({ maxHeaderSize: 16_384, requestTimeout: 30_000 });
-    const { database, clock, logger, sealer, egress } = house;
+    const { database, clock, logger, sealer, egress, deviceNotes } = house;
     const clients = createClientsCache(database);
     const pool = createProviderPool(
-      { config, database, clients, sealer, clock, egress, pages: createEnginePages({ clock }) },
+      { config, database, clients, sealer, clock, egress, deviceNotes, pages: createEnginePages({ clock }) },
       {
         onFault: (fault, ctx) =>
           logger.error(

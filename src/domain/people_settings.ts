@@ -118,6 +118,12 @@ export const peopleSettingKinds = {
   'api_keys.maximum_per_person': wholeNumber(1, 1_000),
   /** Of one key, in each process. */
   'api_keys.requests_per_minute': wholeNumber(1, 1_000_000),
+  /** How long a retired device is remembered: who had it, and what became of it. */
+  'devices.retired_days': wholeNumber(1, 3650),
+  /** How long what devices report is kept; 0 keeps the last word of each and nothing before it. */
+  'devices.telemetry_days': wholeNumber(0, 30),
+  'devices.telemetry_per_minute': wholeNumber(1, 600),
+  'devices.telemetry_maximum_bytes': wholeNumber(64, 16_384),
   'links.terms': webAddress,
   'links.privacy': webAddress,
   'links.help': webAddress,
@@ -147,4 +153,10 @@ export function peopleSettingsOf(installation: PeopleSettings, tenant: Partial<P
 export function needsSecondFactor(settings: PeopleSettings, roles: readonly string[]): boolean {
   if (settings['second_factor.policy'] !== 'optional') return settings['second_factor.policy'] === 'required';
   return roles.some((role) => settings['second_factor.required_for_roles'].includes(role));
+}
+
+/** Whether somebody with these roles may have a device: pair one, or take over another's. */
+export function mayHaveDevices(settings: PeopleSettings, roles: readonly string[]): boolean {
+  const wanted = settings['devices.approval_roles'];
+  return wanted.length === 0 || roles.some((role) => wanted.includes(role));
 }

@@ -6,6 +6,7 @@
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { UserId } from '#src/domain/user.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
+import type { DeviceRow } from '#src/storage/tables/devices.ts';
 import { type HeldFactorRow, listHeldFactors } from '#src/storage/tables/held_factors.ts';
 import { listPersonalEvents, type PersonalEventRow } from '#src/storage/tables/personal_events.ts';
 import { type ProfileRow, readProfile } from '#src/storage/tables/profiles.ts';
@@ -13,12 +14,14 @@ import { listRememberedDevices, type RememberedDeviceRow } from '#src/storage/ta
 import type { FlowContext } from './flow_context.ts';
 import { type ApiKeySummary, listOwnApiKeys } from './manage_api_keys.ts';
 import { type ConsentSummary, listPersonConsents } from './manage_consents.ts';
+import { listDevices } from './manage_devices.ts';
 import { listPersonSessions, type SessionSummary } from './manage_sessions.ts';
 
 /** A history of years is not one file: the latest events are, and the rest is asked of the tenant. */
 const mostEvents = 10_000;
 /** As many as a tenant may allow (domain/people_settings.ts), and those that have ended. */
 const mostKeys = 10_000;
+const mostDevices = 10_000;
 
 export type PersonExport = Readonly<Record<string, unknown>>;
 
@@ -32,6 +35,7 @@ export async function exportPerson(
   const sessions = await listPersonSessions(context, { tenantId, userId });
   const consents = await listPersonConsents(context, { tenantId, userId });
   const apiKeys = await listOwnApiKeys(context, { tenantId, userId, limit: mostKeys });
+  const paired = await listDevices(context, { tenantId, filter: { userId }, limit: mostDevices });
   const events = await listPersonalEvents(tenant, { userId, since: new Date(0), limit: mostEvents });
   return tenant.transaction(async (transaction) => {
     const profile = await readProfile(transaction, { tenantId, userId });
@@ -50,6 +54,7 @@ export async function exportPerson(
       sessions: sessions.map(sessionOf),
       applications: consents.map(consentOf),
       api_keys: apiKeys.map(apiKeyOf),
+      devices: paired.devices.map(pairedDeviceOf),
       remembered_devices: devices.map(deviceOf),
       events: events.map(eventOf),
       events_complete: events.length < mostEvents,
@@ -129,6 +134,22 @@ function apiKeyOf(key: ApiKeySummary) {
     last_used_at: key.lastUsedAt,
     last_used_address: key.lastUsedAddress,
     uses: key.uses,
+  };
+}
+
+function pairedDeviceOf(device: DeviceRow) {
+  return {
+    id: device.device_id,
+    name: device.name,
+    model: device.model,
+    firmware: device.firmware,
+    state: device.state,
+    application: { client_id: device.client_id, name: device.client_name },
+    rights: device.scopes,
+    paired_at: device.paired_at,
+    paired_address: device.paired_address,
+    last_seen_at: device.last_seen_at,
+    last_seen_address: device.last_seen_address,
   };
 }
 

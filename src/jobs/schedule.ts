@@ -7,6 +7,7 @@ import { deleteDueMembers } from '#src/flows/leave_tenant.ts';
 import { resealAll } from '#src/flows/reseal.ts';
 import { type KeyContext, keepAllKeys, signingKeyRules } from '#src/flows/rotate_keys.ts';
 import { sweep, sweepDeliveredLogouts, sweepExpiredSessions, sweepSettledMails } from '#src/flows/sweep.ts';
+import { tidyFleet } from '#src/flows/tidy_devices.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { PasswordHasher } from '#src/foundation/password_hashing.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
@@ -30,7 +31,7 @@ export interface Schedule {
 export interface ScheduleOptions {
   readonly database: Database;
   readonly logger: Logger;
-  readonly config: Pick<Config, 'keys' | 'lifetimes' | 'mail'>;
+  readonly config: Pick<Config, 'keys' | 'lifetimes' | 'mail' | 'people'>;
   readonly clock: Clock;
   readonly sealer: Sealer;
   readonly passwords: PasswordHasher;
@@ -50,6 +51,7 @@ export function startSchedule(options: ScheduleOptions): Schedule {
     mailBudgets: config.mail.budgets,
     actor: { type: 'system', id: 'departures' },
   } as const;
+  const tidying = { ...context, actor: { type: 'system', id: 'fleet' } } as const;
   const jobs: readonly Job[] = [
     {
       name: 'sweep',
@@ -73,6 +75,13 @@ export function startSchedule(options: ScheduleOptions): Schedule {
       name: 'departures',
       everySeconds: 60,
       run: async (signal) => ({ deleted_people: await deleteDueMembers(leaving, signal) }),
+    },
+    {
+      name: 'fleet',
+      everySeconds: 600,
+      run: async (signal) => ({
+        ...(await tidyFleet(tidying, { installation: config.people, ownerUrl: urls.owner, signal })),
+      }),
     },
     // With one master key everything is sealed with it, or does not open at all.
     ...(sealer.keyIds.length === 1

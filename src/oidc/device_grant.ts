@@ -3,7 +3,7 @@
  * its code is redeemed. Who approves it is asked by a page of ours; how often it may ask is kept by adapters/device_codes_adapter.ts.
  */
 import Provider, { type KoaContextWithOIDC } from 'oidc-provider';
-import { currentUnitOfWork, hashOf } from '#adapters/unit_of_work.ts';
+import { currentUnitOfWork, hashOf, type UnitOfWork } from '#adapters/unit_of_work.ts';
 import {
   DEVICE_CODE_SECONDS,
   DEVICE_POLL_INTERVAL_SECONDS,
@@ -15,6 +15,8 @@ import {
   USER_CODE,
 } from '#src/domain/device_grant.ts';
 import { canonicalAddress } from '#src/domain/sign_in_throttle.ts';
+import type { TenantId } from '#src/domain/tenant.ts';
+import type { DeviceNotes } from '#src/storage/device_notes.ts';
 import { deviceIdOf } from './accounts.ts';
 import { countRequest } from './counted_requests.ts';
 
@@ -105,7 +107,7 @@ export function recordPairing({ oidc }: KoaContextWithOIDC): void {
       grant_id: hashOf(code.grantId),
       scopes: (code.scope ?? '').split(' ').filter(Boolean),
       address: unit.origin.ip,
-      expires_at: new Date(((refreshToken ?? token).exp ?? 0) * 1000).toISOString(),
+      expires_at: endOf(refreshToken ?? token, unit.now),
     },
     {
       type: 'device.paired',
@@ -115,4 +117,58 @@ export function recordPairing({ oidc }: KoaContextWithOIDC): void {
       clientId: client.clientId,
     },
   );
+}
+
+interface Noting {
+  readonly tenantId: TenantId;
+  readonly unit: UnitOfWork;
+  readonly notes: Pick<DeviceNotes, 'note'>;
+  readonly refusal: Error | undefined;
+}
+
+/** A device was heard of in this request, or turned away: noted, and written later together with others. */
+export function noteDevice(ctx: KoaContextWithOIDC, { tenantId, unit, notes, refusal }: Noting): void {
+  if (ctx.oidc === undefined) return;
+  const { route, entities, params } = ctx.oidc;
+  const now = unit.now.toISOString();
+  if (route === 'token' && ctx.status === 200) {
+    const deviceId = deviceIdOf(entities.Grant);
+    if (deviceId === undefined) return;
+    const expiresAt = entities.RefreshToken && endOf(entities.RefreshToken, unit.now);
+    notes.note(tenantId, { device_id: deviceId, seen_at: now, address: unit.origin.ip, expires_at: expiresAt });
+  } else if (route === 'token' && refusal !== undefined && typeof params?.['refresh_token'] === 'string') {
+    const { RefreshToken: token } = entities;
+    const quarantined = unit.inQuarantine('RefreshToken', hashOf(params['refresh_token']));
+    const deviceId = quarantined?.deviceId ?? (token?.grantId === undefined ? undefined : unit.deviceOf(token.grantId));
+    if (deviceId === undefined) return;
+    const because = quarantined === undefined ? wordFor(refusal) : 'quarantined';
+    notes.note(tenantId, { device_id: deviceId, refused_at: now, refused_because: because });
+  } else if (route === 'introspection' && ctx.status === 200) {
+    // The address is the resource server's.
+    const deviceId = deviceNamedIn(ctx.body);
+    if (deviceId !== undefined) notes.note(tenantId, { device_id: deviceId, seen_at: now });
+  } else if (route === 'userinfo' && ctx.status === 200) {
+    const deviceId = deviceNamedIn(entities.AccessToken?.extra);
+    if (deviceId !== undefined) notes.note(tenantId, { device_id: deviceId, seen_at: now, address: unit.origin.ip });
+  }
+}
+
+const longestWord = 60;
+
+/** The engine's own reason, which the device was not told. */
+function wordFor(refusal: Error): string {
+  const { error_detail: detail, error } = refusal as { readonly error_detail?: unknown; readonly error?: unknown };
+  return String(detail ?? error ?? 'refused')
+    .replaceAll(' ', '_')
+    .slice(0, longestWord);
+}
+
+function deviceNamedIn(claims: unknown): string | undefined {
+  if (typeof claims !== 'object' || claims === null || !('device_id' in claims)) return undefined;
+  return typeof claims.device_id === 'string' ? claims.device_id : undefined;
+}
+
+/** A token that has just been made knows how long it lasts, and not until when. */
+function endOf({ remainingTTL }: { readonly remainingTTL: number }, now: Date): string {
+  return new Date(now.getTime() + remainingTTL * 1000).toISOString();
 }

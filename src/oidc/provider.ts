@@ -29,6 +29,7 @@ import type { Sealer } from '#src/foundation/sealing.ts';
 import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
 import type { Egress } from '#src/gateways/egress.ts';
 import type { Database } from '#src/storage/database.ts';
+import type { DeviceNotes } from '#src/storage/device_notes.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
 import type { SigningKeyRow } from '#src/storage/tables/signing_keys.ts';
 import type { TenantMaterial } from '#src/storage/tables/tenant_material.ts';
@@ -63,6 +64,7 @@ export interface EngineDependencies {
   readonly sealer: Sealer;
   readonly clock: Clock;
   readonly pages: EnginePages;
+  readonly deviceNotes: Pick<DeviceNotes, 'note'>;
   /** For whatever the engine itself has to ask of others. */
   readonly egress: Pick<Egress, 'fetch'>;
 }

@@ -8,8 +8,10 @@ import { grantsWhenRead } from '#adapters/session_notes.ts';
 import { currentUnitOfWork, hashOf, type UnitOfWork } from '#adapters/unit_of_work.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import { LostRace } from '#src/storage/database.ts';
+import type { DeviceNotes } from '#src/storage/device_notes.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
-import { recordPairing } from './device_grant.ts';
+import { deviceIdOf } from './accounts.ts';
+import { noteDevice, recordPairing } from './device_grant.ts';
 import type { EnginePages } from './engine_pages.ts';
 import { applicationOf, originOf } from './provider.ts';
 import { exchangeEvent } from './token_exchange.ts';
@@ -17,21 +19,30 @@ import { exchangeEvent } from './token_exchange.ts';
 export interface ProviderEventHooks {
   readonly tenant: TenantRow;
   readonly pages: EnginePages;
+  readonly deviceNotes: Pick<DeviceNotes, 'note'>;
   readonly onFault: (fault: unknown, ctx: KoaContextWithOIDC) => void;
 }
 
-export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }: ProviderEventHooks): void {
+export function commitWhatHappens(
+  provider: Provider,
+  { tenant, pages, deviceNotes, onFault }: ProviderEventHooks,
+): void {
   provider.on('server_error', (ctx, fault) => onFault(fault, ctx));
   provider.on('grant.revoked', (ctx, grantId) => {
     const { accountId, sid } = tokenOf(ctx) ?? {};
-    currentUnitOfWork().endGrant(grantId, {
+    const unit = currentUnitOfWork();
+    const deviceId = unit.deviceOf(grantId);
+    unit.endGrant(grantId, {
       type: 'grant.revoked',
       outcome: 'success',
       actor: { type: 'client', id: ctx.oidc.client?.clientId },
       target: { type: 'grant', id: grantId },
       clientId: ctx.oidc.client?.clientId,
       sessionId: sid,
-      ...(accountId === undefined ? {} : { data: { user: accountId } }),
+      data: {
+        ...(accountId === undefined ? {} : { user: accountId }),
+        ...(deviceId === undefined ? {} : { device_id: deviceId }),
+      },
     });
   });
   const refusals = new WeakMap<object, Error>();
@@ -53,6 +64,7 @@ export function commitWhatHappens(provider: Provider, { tenant, pages, onFault }
       withdraw(engineContext, { tenant, pages, lost: fault instanceof LostRace ? fault.kind : undefined });
       return;
     }
+    noteDevice(engineContext, { tenantId: tenant.id, unit, notes: deviceNotes, refusal: refusals.get(ctx) });
     allowFormPost(engineContext);
   });
 }
@@ -96,6 +108,7 @@ function tokenIssued(ctx: KoaContextWithOIDC): NewEvent {
   const { client, entities, params } = ctx.oidc;
   const token = entities.AccessToken ?? entities.ClientCredentials;
   const accountId = entities.Account?.accountId;
+  const deviceId = deviceIdOf(entities.Grant);
   return {
     type: 'token.issued',
     outcome: 'success',
@@ -106,6 +119,7 @@ function tokenIssued(ctx: KoaContextWithOIDC): NewEvent {
       grant_type: String(params?.['grant_type'] ?? ''),
       scope: token?.scope ?? '',
       audience: [token?.aud ?? []].flat(),
+      ...(deviceId === undefined ? {} : { device_id: deviceId }),
     },
   };
 }
@@ -144,7 +158,8 @@ function endAuthorizations({ oidc }: KoaContextWithOIDC, unit: UnitOfWork): void
 async function recordReuse(ctx: KoaContextWithOIDC, unit: UnitOfWork, error: Error): Promise<void> {
   const detail = 'error_detail' in error && typeof error.error_detail === 'string' ? error.error_detail : '';
   if (!/already (used|consumed)$/.test(detail)) return;
-  const { accountId, sid } = tokenOf(ctx) ?? (await replayedCode(ctx, unit)) ?? {};
+  const { accountId, sid, grantId } = tokenOf(ctx) ?? (await replayedCode(ctx, unit)) ?? {};
+  const deviceId = grantId === undefined ? undefined : unit.deviceOf(grantId);
   unit.tellWithEndedGrant({
     type: 'token.reuse_detected',
     outcome: 'failure',
@@ -153,6 +168,7 @@ async function recordReuse(ctx: KoaContextWithOIDC, unit: UnitOfWork, error: Err
     ...targetOf(accountId),
     clientId: ctx.oidc.client?.clientId,
     sessionId: sid,
+    ...(deviceId === undefined ? {} : { data: { device_id: deviceId } }),
   });
 }
 
@@ -160,6 +176,7 @@ async function recordReuse(ctx: KoaContextWithOIDC, unit: UnitOfWork, error: Err
 interface TokenFacts {
   readonly accountId?: string | undefined;
   readonly sid?: string | undefined;
+  readonly grantId?: string | undefined;
 }
 
 function tokenOf({ oidc }: KoaContextWithOIDC): TokenFacts | undefined {

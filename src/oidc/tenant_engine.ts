@@ -207,7 +207,7 @@ export async function buildTenantEngine(
   const people = peopleSettingsOf(config.people, own.people);
   const detailsTypes = protocol.rar ? await readDetailsTypes(tenantDatabase) : [];
   const provider = createProvider(tenant, material, { ...dependencies, findLiving, detailsTypes });
-  commitWhatHappens(provider, { tenant, pages, onFault: hooks.onFault });
+  commitWhatHappens(provider, { tenant, pages, deviceNotes: dependencies.deviceNotes, onFault: hooks.onFault });
   const handle = provider.callback();
   const desk = createApprovalDesk(provider);
   const pairings = createPairingDesk(provider, people);

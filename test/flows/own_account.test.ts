@@ -6,6 +6,7 @@ import { addMember } from '#src/flows/manage_people.ts';
 import { showActivity } from '#src/flows/show_activity.ts';
 import { updateProfile } from '#src/flows/update_profile.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
+import { pairDevice } from '#test/support/fleet.ts';
 import { giveBackupCodes, giveTotp } from '#test/support/second_factor.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
@@ -170,6 +171,7 @@ describe('everything that is known of somebody', () => {
 
   it('is given to them without what opens anything (S056), and that it was given is written down', async () => {
     await authorize(createUserAgent(server.origin), { tenant: acme, client: acme.clients.web });
+    const { deviceId } = await pairDevice(server, acme, { form: { device_name: 'Lamp' } });
     const secret = await giveTotp(server, acme, acme.person.id);
     const codes = await giveBackupCodes(server, acme, acme.person.id);
     const exported = await exportPerson(asAda(), toExport());
@@ -179,6 +181,7 @@ describe('everything that is known of somebody', () => {
       membership: { roles: ['admin'] },
       second_factors: expect.arrayContaining([expect.objectContaining({ kind: 'totp' })]),
       sessions: expect.arrayContaining([expect.objectContaining({ address: '127.0.0.1' })]),
+      devices: [expect.objectContaining({ id: deviceId, name: 'Lamp', state: 'active' })],
       events_complete: true,
     });
     const text = JSON.stringify(exported);

@@ -130,6 +130,11 @@ const mistakes: readonly (readonly [name: string, statements: string, fault: str
   ],
   ['a way to change history', 'grant update on events to poort_app', 'poort_app may UPDATE events'],
   ['a way to empty a table', 'grant truncate on artifacts to poort_app', 'poort_app may TRUNCATE artifacts'],
+  [
+    'a partition that can be read past its parent',
+    'grant select on device_telemetry_20400101 to poort_app',
+    'device_telemetry_20400101 is a partition that poort_app may SELECT',
+  ],
   ['a table that anyone may read', 'grant select on roles to public', 'PUBLIC may SELECT roles'],
   [
     'a column that the platform may read',
@@ -174,6 +179,7 @@ describe('the catalogue of a migrated database', () => {
   it.each(mistakes)('is no longer accepted with %s', async (_name, statements, fault) => {
     await superuser.query('begin');
     try {
+      await superuser.query("select device_telemetry_day('2040-01-01')");
       await superuser.query(statements);
       const expected = typeof fault === 'string' ? fault : expect.stringMatching(fault);
       expect(await findIsolationFaults(superuser)).toContainEqual(expected);
@@ -189,6 +195,7 @@ describe('the catalogue of a migrated database', () => {
     );
     expect(rows.map((row) => row.name)).toEqual([
       'definer_counts on apis',
+      'definer_counts on devices',
       'definer_counts on mails',
       'definer_counts on signing_keys',
       'definer_counts on tenants',

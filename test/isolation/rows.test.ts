@@ -13,6 +13,7 @@ import { putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.
 import { rememberPassword } from '#src/storage/tables/password_history.ts';
 import { putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
 import { putProof } from '#src/storage/tables/proofs.ts';
+import { storeTelemetry } from '#src/storage/tables/telemetry.ts';
 import { listTenantTables, personTables } from '#test/support/catalogue.ts';
 import { squarePng } from '#test/support/logos.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';
@@ -130,6 +131,16 @@ async function pairDevice({ context }: TestServer, { id, slug, person, clients }
   };
   const event = eventRow({ type: 'device.paired', outcome: 'success' }, {}, now);
   await commitArtifacts(context.database.tenant(id), { operations: [], events: [], now, pairing: { device, event } });
+  const { device_id: deviceId } = device;
+  await storeTelemetry(context.database.tenant(id), {
+    id: deviceId,
+    deviceId,
+    now,
+    report: {},
+    firmware: undefined,
+    perMinute: 1,
+    keepsHistory: true,
+  });
 }
 
 /** A key of the person's. */
@@ -396,6 +407,7 @@ describe('the role of the platform', () => {
       'tenant_of_user_code',
       'tenants_of_person',
       'tenants_sealed_otherwise',
+      'tenants_with_devices',
       'tenants_with_due_logouts',
       'tenants_with_due_mails',
       'tenants_with_expired_sessions',

@@ -3,9 +3,12 @@
  * opens nothing afterwards, and nothing of them is left in any table. The tables are read from the catalogue: a new
  * one that forgets to let go of people fails this test.
  */
+import { offerDevice } from '#src/flows/hand_over_device.ts';
 import { deleteDueMembers, deleteMember, requestDeletion, withdrawDeletion } from '#src/flows/leave_tenant.ts';
 import { addMember } from '#src/flows/manage_people.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
+import { createPairer } from '#test/support/device_pairing.ts';
+import { pairDevice } from '#test/support/fleet.ts';
 import { giveBackupCodes, giveTotp } from '#test/support/second_factor.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
@@ -124,6 +127,10 @@ describe('somebody who is deleted', () => {
     const before = await comeIn(acme, person);
     const others = await comeIn(acme, acme.person);
     await askForAnotherAddress(person);
+    const own = await pairDevice(first, acme, { pairer: createPairer(first, acme, { person }) });
+    const offered = await pairDevice(first, acme);
+    const offer = { tenantId: acme.id, deviceId: offered.deviceId, email: person.email };
+    expect(await offerDevice(context(), offer)).toMatchObject({ outcome: 'offered' });
     await giveTotp(first, acme, person.id);
     await giveBackupCodes(first, acme, person.id);
     await context()
@@ -139,6 +146,7 @@ describe('somebody who is deleted', () => {
       expect.arrayContaining([
         'artifacts',
         'backup_codes',
+        'devices',
         'memberships',
         'passkeys',
         'proofs',
@@ -149,6 +157,8 @@ describe('somebody who is deleted', () => {
 
     expect(await deleteMember(context(), { tenantId: acme.id, userId: person.id })).toEqual({ outcome: 'deleted' });
     expect(await openWays(before)).toEqual([]);
+    expect((await refresh(acme, acme.clients.device, own.refreshToken)).json).toMatchObject({ error: 'invalid_grant' });
+    expect((await refresh(acme, acme.clients.device, offered.refreshToken)).status).toBe(200);
     expect(await tablesThatName(person.id)).toEqual([]);
     expect(await tablesThatName(person.email)).toEqual([]);
     // And nobody else went with them.

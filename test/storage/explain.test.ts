@@ -14,6 +14,7 @@ const people = 5_000;
 const tenant = (number: number): string => `00000000-0000-7000-8000-${String(number).padStart(12, '0')}`;
 const acme = tenant(1);
 const person = '00000000-0000-7000-9000-000000000007';
+const device = '00000000-0000-7000-b000-000000000007';
 const last = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 const hash = (name: string): string => `sha256('${name}')`;
 
@@ -91,6 +92,25 @@ const calls: Readonly<Record<string, readonly string[]>> = {
       expires_at: '2040-01-01',
     })}', '[]')`,
   ],
+  device_accept: [`select device_accept('${acme}', '${device}', '${person}', now(), '{}')`],
+  device_retire: [`select device_retire('${acme}', '${device}', now(), '[]')`],
+  device_report: [
+    `select device_report('${acme}', '${device}', gen_random_uuid(), now(), '{}', '2', 10, true)`,
+    `select device_report('${acme}', '${device}', gen_random_uuid(), now(), '{}', null, 1, true)`,
+  ],
+  device_telemetry_list: [
+    `select * from device_telemetry_list('${acme}', '${device}', now() - interval '1 day', now(), '${last}', 10)`,
+  ],
+  devices_change: ['quarantined', 'retired'].map(
+    // Whoever names a make has all devices of the tenant looked at: a command of an operator's, not of a request.
+    (state) => `select devices_change('${acme}', now(), '${state}', null, null, null, 10)`,
+  ),
+  devices_note: [
+    `select devices_note('${acme}', '${JSON.stringify([{ device_id: device, seen_at: '2040-01-01', address: '192.0.2.1' }])}')`,
+  ],
+  devices_tidy: [`select * from devices_tidy('${acme}', now(), now(), 10)`],
+  events_of_device: [`select * from events_of_device('${acme}', '${device}', '${last}', 10)`],
+  telemetry_forget: [`select telemetry_forget('${acme}', now(), 10)`],
   backchannel_requests_pending: [`select * from backchannel_requests_pending('${acme}', '${person}', now(), 20)`],
   artifact_is_alive: [`select artifact_is_alive('${acme}', '${person}', 'client-7')`],
   artifacts_commit: [
@@ -288,6 +308,10 @@ const seed = `
            ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, 'lamp', sha256(('device ' || t || '-' || n)::bytea), now(), now(),
            now(), now() + interval '1 hour'
       from everyone;
+  insert into device_reports (tenant_id, device_id, reported_at, report, window_started_at, window_reports)
+    select tenant_id, device_id, now(), '{}', now(), 1 from devices;
+  insert into device_telemetry (tenant_id, device_id, received_at, id, report)
+    select tenant_id, device_id, now(), gen_random_uuid(), '{}' from devices;
   insert into api_keys (tenant_id, id, key_hash, beginning, name, user_id, created_at, expires_at)
     select tenant_id, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, sha256(('key ' || t || '-' || n)::bytea), 'pk_abc', 'robot',
            case when n % 2 = 1 then ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid end, now(), now() + interval '1 hour'

@@ -142,6 +142,11 @@ const checks: readonly string[] = [
                                      or g.privilege = 'DELETE' and (g.table_name = any ($swept) or g.table_name = 'users'))
       else false end`,
 
+  // A partition is reached through its parent, under the parent's policy.
+  `select format('%s is a partition that %s may %s', g.table_name, g.grantee::regrole, g.privilege) as fault
+     from grants g join pg_class c on c.relname = g.table_name and c.relnamespace = 'public'::regnamespace
+    where c.relispartition`,
+
   // Functions. Those of an extension are PostgreSQL's own.
   `select format('%s may be run by PUBLIC', f.signature) as fault from functions f where f.public_may`,
 
@@ -213,11 +218,11 @@ export async function findIsolationFaults(superuser: SqlConnection): Promise<rea
   return faults.sort();
 }
 
-/** Tables that hold tenant data. */
+/** Tables that hold tenant data. A partition is part of the one it is a partition of. */
 export async function listTenantTables(superuser: SqlConnection): Promise<readonly string[]> {
   const { rows } = await superuser.query<{ name: string }>(
     `select relname::text as name from pg_class
-      where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and relname <> all ($1) order by 1`,
+      where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition and relname <> all ($1) order by 1`,
     [freeTables],
   );
   return rows.map((row) => row.name);

@@ -15,7 +15,7 @@ export interface TestEngines {
 }
 
 export function createTestEngines(server: TestServer, options: { readonly maximumEngines?: number } = {}): TestEngines {
-  const { config, urls, sealer, clock, egress } = server.server.house;
+  const { config, urls, sealer, clock, egress, deviceNotes } = server.server.house;
   const fail = (fault: unknown): never => {
     throw fault;
   };
@@ -23,7 +23,7 @@ export function createTestEngines(server: TestServer, options: { readonly maximu
   const clients = createClientsCache(database);
   const pages = createEnginePages({ clock });
   const pool = createProviderPool(
-    { config, database, clients, sealer, clock, pages, egress },
+    { config, database, clients, sealer, clock, pages, egress, deviceNotes },
     { onFault: fail, ...options },
   );
   return {

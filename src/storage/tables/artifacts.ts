@@ -1,11 +1,12 @@
 /** The table `artifacts`: what the engine keeps. Rows are asked for by hash and changed by `artifacts_commit` only. */
+import type { DeviceState } from '#src/domain/device.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { LostRace, type TenantDatabase, type Transaction } from '../database.ts';
 import { appendEvents, type EventRow } from '../event_log.ts';
 import { createGroupCommit } from '../group_commit.ts';
 import { createReadTogether } from '../read_together.ts';
 import type { NewConsent } from './consents.ts';
-import type { DeviceState, NewDevice } from './devices.ts';
+import type { NewDevice } from './devices.ts';
 import type { AccountJson } from './people.ts';
 
 export type Payload = Readonly<Record<string, unknown>>;
