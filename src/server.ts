@@ -336,6 +336,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
         },
         visitorServices: { ...signInServices, breachedPasswords },
         verifyApiKey: (key) => verifyApiKey(apiKeys.services, key),
+        deviceNotes,
         apiServices: { database, clock, sealer, passwords, mailBudgets: config.mail.budgets },
         registrationServices: { database, clock, sealer, passwords: house.passwords, mailBudgets: config.mail.budgets },
       }),

@@ -24,6 +24,7 @@ const routes = () =>
     clock: server.context.clock,
     verifyApiKey: async () => ({ outcome: 'unknown' }),
     apiServices: server.context,
+    deviceNotes: server.server.house.deviceNotes,
   });
 
 describe('the REST API', () => {
@@ -34,6 +35,19 @@ describe('the REST API', () => {
       'DELETE /api/v1/api-keys/{id}: bearer scope=api_keys:manage kinds=user',
       'GET /api/v1/service/status: serviceKey',
       'POST /api/v1/permissions/check: bearer or serviceKey scope=permissions:check',
+      'GET /api/v1/user/devices: bearer scope=devices:manage kinds=user',
+      'GET /api/v1/user/devices/{id}: bearer scope=devices:manage kinds=user',
+      'PATCH /api/v1/user/devices/{id}: bearer scope=devices:manage kinds=user',
+      'DELETE /api/v1/user/devices/{id}: bearer scope=devices:manage kinds=user',
+      'GET /api/v1/user/devices/{id}/telemetry: bearer scope=devices:manage kinds=user',
+      'GET /api/v1/admin/devices: bearer permission=devices:read scope=devices:manage kinds=user',
+      'GET /api/v1/admin/devices/{id}: bearer permission=devices:read scope=devices:manage kinds=user',
+      'GET /api/v1/admin/devices/{id}/events: bearer permission=devices:read scope=devices:manage kinds=user',
+      'GET /api/v1/admin/devices/{id}/telemetry: bearer permission=devices:read scope=devices:manage kinds=user',
+      'PATCH /api/v1/admin/devices/{id}: bearer permission=devices:write scope=devices:manage kinds=user',
+      'DELETE /api/v1/admin/devices/{id}: bearer permission=devices:write scope=devices:manage kinds=user',
+      'POST /api/v1/admin/devices: bearer permission=devices:write scope=devices:manage kinds=user',
+      'POST /api/v1/devices/self/telemetry: bearer scope=telemetry:write kinds=device',
     ]);
   });
 
