@@ -1,9 +1,12 @@
 /** Every form that Poort shows, by the view that draws it: how a person gets to see it, and what they would send. */
+
+import { offerDevice } from '#src/flows/hand_over_device.ts';
 import { createApiKey } from '#src/flows/manage_api_keys.ts';
 import { createInvitation } from '#src/flows/manage_invitations.ts';
 import { openInteraction } from './attack_surface.ts';
 import { type Authenticator, createAuthenticator, passkeyOptionsOf } from './authenticator.ts';
 import { beginPairing, createPairer } from './device_pairing.ts';
+import { pairDevice } from './fleet.ts';
 import { registerHelpDesk } from './help_desk.ts';
 import { openOwnPage as openPageOf, shownSecretOf } from './own_pages.ts';
 import { giveBackupCodes, givePasskey, newPersonWithTotp, totpCode } from './second_factor.ts';
@@ -69,14 +72,16 @@ const owners = new WeakMap<UserAgent, NewPerson>();
 async function openOwnPage(
   server: TestServer,
   tenant: TestTenant,
-  { path, agent, prepare }: OwnPageToOpen,
+  { path, agent, prepare, onwards }: OwnPageToOpen,
 ): Promise<OpenedForm> {
   const person = await newPerson(server, tenant);
   owners.set(agent, person);
   await prepare?.(person);
   agent.forgetCookies();
   const signIn = await agent.follow(`${tenant.issuer}/account${path}`);
-  return opened(agent, await agent.submit(signIn, { email: person.email, password: person.password }), 'csrf');
+  const page = await agent.submit(signIn, { email: person.email, password: person.password });
+  const [link] = onwards?.exec(page.body) ?? [];
+  return opened(agent, link === undefined ? page : await agent.follow(server.origin + link), 'csrf');
 }
 
 interface OwnPageToOpen {
@@ -84,6 +89,21 @@ interface OwnPageToOpen {
   readonly agent: UserAgent;
   /** What must be there for the page to have its form. */
   readonly prepare?: (person: NewPerson) => Promise<unknown>;
+  /** A link on it that is followed to the form. */
+  readonly onwards?: RegExp;
+}
+
+/** They have a device. */
+function pairForOwner(server: TestServer, tenant: TestTenant) {
+  return (person: NewPerson) => pairDevice(server, tenant, { pairer: createPairer(server, tenant, { person }) });
+}
+
+/** Somebody else's device is offered to them. */
+function offerToOwner(server: TestServer, tenant: TestTenant) {
+  return async ({ email }: NewPerson): Promise<void> => {
+    const { deviceId } = await pairDevice(server, tenant);
+    await offerDevice(server.context, { tenantId: tenant.id, deviceId, email });
+  };
 }
 
 function signInElsewhere(server: TestServer, tenant: TestTenant, client: TestClient) {
@@ -195,6 +215,27 @@ export const forms: readonly FormKind[] = [
     fields: () => ({ name: 'robot', scopes: '', days: '30' }),
     open: (server, tenant, agent = createUserAgent(server.origin)) =>
       openOwnPage(server, tenant, { path: '/api-keys/new', agent }),
+  },
+  {
+    view: 'account_devices',
+    tokenName: 'csrf',
+    mayRepeat: true,
+    fields: () => ({ decline: 'yes' }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, { path: '/devices', agent, prepare: offerToOwner(server, tenant) }),
+  },
+  {
+    view: 'account_device',
+    tokenName: 'csrf',
+    mayRepeat: true,
+    fields: () => ({ name: 'Bureaulamp' }),
+    open: (server, tenant, agent = createUserAgent(server.origin)) =>
+      openOwnPage(server, tenant, {
+        path: '/devices',
+        agent,
+        prepare: pairForOwner(server, tenant),
+        onwards: /\/t\/[a-z0-9-]+\/account\/devices\?device=[\w-]+/,
+      }),
   },
   {
     view: 'account_export',

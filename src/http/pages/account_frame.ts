@@ -13,6 +13,7 @@ export const accountAreas = [
   'second-factor',
   'sessions',
   'applications',
+  'devices',
   'api-keys',
   'activity',
   'export',

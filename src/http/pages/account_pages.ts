@@ -26,6 +26,7 @@ import { mountDeparturePages } from './departure_pages.ts';
 import { field, goTo, type PageState, parseForm } from './interaction_step.ts';
 import { mountOwnAccessPages } from './own_access_pages.ts';
 import { mountOwnApiKeyPages } from './own_api_key_pages.ts';
+import { mountOwnDevicesPages } from './own_devices_pages.ts';
 import { mountOwnEmailPage } from './own_email_pages.ts';
 import type { OwnPagesKit, OwnVisit } from './own_pages.ts';
 import { mountOwnPasswordPage } from './own_password_pages.ts';
@@ -139,6 +140,7 @@ export function mountAccountPages(
   mountOwnPasswordPage(router, kit, options);
   mountOwnAccessPages(router, kit, options);
   mountOwnApiKeyPages(router, kit, options);
+  mountOwnDevicesPages(router, kit, options);
   mountDeparturePages(router, kit, options);
 
   async function profileOf(visit: OwnVisit): Promise<ProfileRow> {

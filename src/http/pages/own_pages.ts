@@ -26,6 +26,7 @@ const ownPages = [
   '/password',
   '/sessions',
   '/applications',
+  '/devices',
   '/activity',
   '/language',
   '/export',

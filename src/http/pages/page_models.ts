@@ -12,6 +12,7 @@ import { factorPages } from './factor_models.ts';
 import { homePages } from './home_models.ts';
 import { ownApiKeysPages } from './own_api_keys_models.ts';
 import { ownApplicationsPages } from './own_applications_models.ts';
+import { ownDevicesPages } from './own_devices_models.ts';
 import { ownEmailPages } from './own_email_models.ts';
 import { ownPasswordPages } from './own_password_models.ts';
 import { ownSessionsPages } from './own_sessions_models.ts';
@@ -35,6 +36,7 @@ const pages = {
   ...homePages,
   ...ownApiKeysPages,
   ...ownApplicationsPages,
+  ...ownDevicesPages,
   ...ownEmailPages,
   ...ownPasswordPages,
   ...ownSessionsPages,

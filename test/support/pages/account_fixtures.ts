@@ -4,6 +4,7 @@ import { type ActivityModel, activityTypes } from '#src/http/pages/activity_mode
 import type { DepartureModel } from '#src/http/pages/departure_models.ts';
 import type { NewApiKeyModel, OwnApiKeysModel } from '#src/http/pages/own_api_keys_models.ts';
 import type { OwnApplicationsModel } from '#src/http/pages/own_applications_models.ts';
+import type { OwnDeviceModel, OwnDevicesModel } from '#src/http/pages/own_devices_models.ts';
 import type { OwnEmailModel } from '#src/http/pages/own_email_models.ts';
 import type { OwnPasswordModel } from '#src/http/pages/own_password_models.ts';
 import type { OwnSessionsModel } from '#src/http/pages/own_sessions_models.ts';
@@ -91,6 +92,29 @@ const newApiKey: NewApiKeyModel = {
   maximumDays: 365,
   available: ['permissions:check', 'readings:read', 'users:read'],
 };
+const lamp: OwnDevicesModel['devices'][number] = {
+  id: '0193f0a2-7c1e-7f6a-9b7e-4c1d2e3f4a5b',
+  name: 'Lamp op de gang',
+  model: 'Poort C3',
+  firmware: '1.0.2',
+  state: 'active',
+  applicationName: application.name,
+  pairedAt: at,
+  pairedAddress: '192.0.2.7',
+  lastSeenAt: at,
+  lastSeenAddress: '2001:db8::7',
+  offeredUntil: undefined,
+};
+const deviceRights = [{ name: 'offline_access' }, { name: 'telemetry:write' }, { name: 'lamps:read' }];
+const devices: OwnDevicesModel = {
+  ...form('devices'),
+  devices: [lamp, { ...lamp, name: 'Thermostaat met een lange naam', model: undefined, state: 'quarantined' }],
+  offers: [
+    { id: lamp.id, name: 'Koffiezetter', model: 'K9', from: 'bob@linde.example', until: at, scopes: deviceRights },
+  ],
+  pairingAddress: `${base}/device`,
+};
+const device: OwnDeviceModel = { ...form('devices'), device: lamp, scopes: deviceRights };
 
 const activity: ActivityModel = {
   base,
@@ -231,6 +255,37 @@ export const accountFixtures = {
         ]),
       ),
       'of who has nothing to give': { model: { ...newApiKey, available: [] }, shell },
+    },
+  },
+  account_devices: {
+    initial: { model: devices, shell },
+    error: neverWrong,
+    success: { model: { ...devices, offers: [], notice: 'accepted' }, shell },
+    more: {
+      'with nothing on it': { model: { ...devices, devices: [], offers: [], notice: 'removed' }, shell },
+      ...Object.fromEntries(
+        (['gone', 'declined', 'role', 'second_factor', 'too_many'] as const).map((notice) => [
+          `notice ${notice}`,
+          { model: { ...devices, notice }, shell },
+        ]),
+      ),
+    },
+  },
+  account_device: {
+    initial: { model: device, shell },
+    error: { model: { ...device, error: 'name', typedName: '' }, shell },
+    success: { model: { ...device, notice: 'renamed' }, shell },
+    more: {
+      'while it is offered': {
+        model: { ...device, device: { ...lamp, offeredUntil: at }, notice: 'offered' },
+        shell,
+      },
+      'while it is stopped, with nothing it may do': {
+        model: { ...device, device: { ...lamp, state: 'quarantined' }, scopes: [], notice: 'withdrawn' },
+        shell,
+      },
+      'error offer_to': { model: { ...device, error: 'offer_to', typedAddress: 'bob@' }, shell },
+      'error own_address': { model: { ...device, error: 'own_address', typedAddress: account }, shell },
     },
   },
   account_activity: {
