@@ -9,6 +9,7 @@ import { addApiCommands } from './apis.ts';
 import { addClientCommands } from './clients.ts';
 import { addConfigCommand } from './config.ts';
 import { addDatabaseCommands } from './database.ts';
+import { addDeviceCommands } from './devices.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addInvitationCommands } from './invitations.ts';
 import { addKeyCommands } from './keys.ts';
@@ -77,6 +78,7 @@ function createProgram(runner: Runner): Command {
   addApiKeyCommands(program, runner);
   addKeyCommands(program, runner);
   addSessionCommands(program, runner);
+  addDeviceCommands(program, runner);
   addMailCommands(program, runner);
   return program;
 }
