@@ -2,12 +2,14 @@
  * The public door: the gates every request passes, in order, and what is mounted behind them. Protocol requests go straight to
  * the tenant's engine; everything for people goes through Koa.
  */
+import { randomInt } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '#config/config.ts';
 import { createLane } from '#src/foundation/lane.ts';
 import { rememberCertificate } from '#src/oidc/client_certificates.ts';
 import { endpointPaths } from '#src/oidc/provider.ts';
 import type { ProviderPool } from '#src/oidc/provider_pool.ts';
+import { createAdmission } from './admission.ts';
 import { answerFault, answerProblem, isOfApi } from './answer_problem.ts';
 import { findEngineRoute } from './engine_routes.ts';
 import {
@@ -41,6 +43,16 @@ export type HttpHandler = (request: IncomingMessage, response: ServerResponse) =
  */
 const peopleLane = { places: 3, longestWaitMilliseconds: 1_000 } as const;
 
+/**
+ * A token request takes some milliseconds; with so many under way the last one is answered within a second, and whoever comes on top is
+ * told to come back (bench/fleet.ts: two thousand devices that refresh in the same second).
+ */
+const tokenAdmission = {
+  places: 128,
+  spreadSeconds: 10,
+  draw: (maximum: number) => randomInt(1, maximum + 1),
+} as const;
+
 /** Leaves room for the cookies within what Node accepts as the head of a request. */
 const longestQueryBytes = 8_192;
 const tenantPath = /^\/t\/([a-z0-9-]{1,40})(?:\/(.*))?$/s;
@@ -54,6 +66,7 @@ export function createApp(options: AppOptions): HttpHandler {
   const trust = createProxyTrust(config.http.trustedProxies);
   const pages = createPagesApp(options);
   const people = createLane(peopleLane);
+  const tokens = createAdmission(tokenAdmission);
 
   // The order is an invariant: nothing of a request is believed before its host is ours.
   const gates: readonly Gate[] = [
@@ -113,7 +126,10 @@ export function createApp(options: AppOptions): HttpHandler {
     // The engine finds its own mount by `baseUrl`: a path that is also a route name cannot confuse it.
     Object.assign(exchange.request, { baseUrl: `/t/${slug}`, url: path + exchange.search });
     if (path.startsWith(endpointPaths.authorization)) await people.run(() => engine.serve(exchange));
-    else await engine.serve(exchange);
+    else if (path === endpointPaths.token) {
+      const busy = await tokens.admit(() => engine.serve(exchange));
+      if (busy !== undefined) answerProblem(exchange, problems.unavailable(busy.retryAfterSeconds), options, tenant);
+    } else await engine.serve(exchange);
   }
 }
 
