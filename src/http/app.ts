@@ -9,7 +9,8 @@ import { createLane } from '#src/foundation/lane.ts';
 import { rememberCertificate } from '#src/oidc/client_certificates.ts';
 import { endpointPaths } from '#src/oidc/provider.ts';
 import type { ProviderPool } from '#src/oidc/provider_pool.ts';
-import { createAdmission } from './admission.ts';
+import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
+import { createAdmission, hasArrived } from './admission.ts';
 import { answerFault, answerProblem, isOfApi } from './answer_problem.ts';
 import { findEngineRoute } from './engine_routes.ts';
 import {
@@ -126,10 +127,18 @@ export function createApp(options: AppOptions): HttpHandler {
     // The engine finds its own mount by `baseUrl`: a path that is also a route name cannot confuse it.
     Object.assign(exchange.request, { baseUrl: `/t/${slug}`, url: path + exchange.search });
     if (path.startsWith(endpointPaths.authorization)) await people.run(() => engine.serve(exchange));
-    else if (path === endpointPaths.token) {
-      const busy = await tokens.admit(() => engine.serve(exchange));
-      if (busy !== undefined) answerProblem(exchange, problems.unavailable(busy.retryAfterSeconds), options, tenant);
-    } else await engine.serve(exchange);
+    else if (path === endpointPaths.token) await serveToken(exchange, engine);
+    else await engine.serve(exchange);
+  }
+
+  async function serveToken(exchange: HttpExchange, engine: TenantEngine): Promise<void> {
+    const arrived = await hasArrived(exchange.request);
+    // Gone meanwhile: there is nobody to answer, and no body to read.
+    if (exchange.request.destroyed) return;
+    if (!arrived) return engine.serve(exchange);
+    const busy = await tokens.admit(() => engine.serve(exchange));
+    if (busy !== undefined)
+      answerProblem(exchange, problems.unavailable(busy.retryAfterSeconds), options, engine.tenant);
   }
 }
 
