@@ -1,6 +1,20 @@
-/** What stands in front of several servers of one installation: each request goes to the next of them, nothing sticks. */
-import { createServer, request as send } from 'node:http';
+/** What stands in front of the servers of one installation: each request goes to the next of them, nothing sticks. */
+import { createServer, type IncomingMessage, type RequestListener, request as send } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import type { IssuedCertificate } from './certificates.ts';
 import { freePort } from './test_server.ts';
+
+/** What it says itself, instead of asking a server: a limit, or maintenance. */
+export interface OwnAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface BalancerOptions {
+  /** Ends TLS with it. */
+  readonly certificate?: IssuedCertificate;
+  readonly answer?: (request: IncomingMessage) => OwnAnswer | undefined;
+}
 
 export interface Balancer {
   readonly origin: string;
@@ -9,11 +23,17 @@ export interface Balancer {
   close(): Promise<void>;
 }
 
-export async function startBalancer(): Promise<Balancer> {
+export async function startBalancer({ certificate, answer: answerItself }: BalancerOptions = {}): Promise<Balancer> {
   const port = await freePort();
   let ports: readonly number[] = [];
   let turn = 0;
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
+    const own = answerItself?.(request);
+    if (own !== undefined) {
+      request.resume();
+      response.writeHead(own.status, own.headers).end();
+      return;
+    }
     turn += 1;
     const { method, url, headers } = request;
     const target = { host: '127.0.0.1', port: ports[turn % ports.length], method, path: url, headers, agent: false };
@@ -26,10 +46,12 @@ export async function startBalancer(): Promise<Balancer> {
       response.end();
     });
     request.pipe(forwarded);
-  });
+  };
+  const { certificate: cert, key } = certificate ?? {};
+  const server = certificate === undefined ? createServer(listener) : createSecureServer({ cert, key }, listener);
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   return {
-    origin: `http://localhost:${port}`,
+    origin: `${certificate === undefined ? 'http' : 'https'}://localhost:${port}`,
     useServers(chosen) {
       ports = chosen;
     },
