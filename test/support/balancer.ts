@@ -13,6 +13,8 @@ export interface OwnAnswer {
 export interface BalancerOptions {
   /** Ends TLS with it. */
   readonly certificate?: IssuedCertificate;
+  /** The Host that the servers know, when whoever asks here uses another. */
+  readonly host?: string;
   readonly answer?: (request: IncomingMessage) => OwnAnswer | undefined;
 }
 
@@ -23,7 +25,11 @@ export interface Balancer {
   close(): Promise<void>;
 }
 
-export async function startBalancer({ certificate, answer: answerItself }: BalancerOptions = {}): Promise<Balancer> {
+export async function startBalancer({
+  certificate,
+  host,
+  answer: answerItself,
+}: BalancerOptions = {}): Promise<Balancer> {
   const port = await freePort();
   let ports: readonly number[] = [];
   let turn = 0;
@@ -35,7 +41,8 @@ export async function startBalancer({ certificate, answer: answerItself }: Balan
       return;
     }
     turn += 1;
-    const { method, url, headers } = request;
+    const { method, url } = request;
+    const headers = host === undefined ? request.headers : { ...request.headers, host };
     const target = { host: '127.0.0.1', port: ports[turn % ports.length], method, path: url, headers, agent: false };
     const forwarded = send(target, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.rawHeaders);

@@ -55,7 +55,11 @@ export async function coreSources(): Promise<readonly string[]> {
 }
 
 /** Builds a program with the core into this file. */
-export async function buildWithCore(program: string, files: readonly string[], options: readonly string[] = []): Promise<void> {
+export async function buildWithCore(
+  program: string,
+  files: readonly string[],
+  options: readonly string[] = [],
+): Promise<void> {
   await compile([...(await coreSources()), ...files], [...watched, ...options, '-o', program]);
 }
 
@@ -82,7 +86,10 @@ export interface DeviceWorld {
   /** Passes time outside the device. */
   advance(seconds: number): void;
   /** While it sleeps: what happens in the room. Its word back is what the device hears. */
-  whileAsleep?: (device: Esp32Device, milliseconds: number) => Promise<'go' | 'button' | 'unplug' | undefined> | undefined;
+  whileAsleep?: (
+    device: Esp32Device,
+    milliseconds: number,
+  ) => Promise<'go' | 'button' | 'unplug' | undefined> | undefined;
 }
 
 /** A running device. Lives for as long as its process. */
@@ -179,8 +186,14 @@ export class Esp32Device {
   /** Its plug is drawn while it is `ready`, `idle` or asleep. Rejects when a sanitizer found something. */
   async unplug(): Promise<void> {
     this.#write('unplug');
-    while (!(await this.#lines.next()).done);
+    for (let next = await this.#lines.next(); next.done !== true; next = await this.#lines.next())
+      this.#note(next.value);
     await this.ended();
+  }
+
+  /** For a test that failed before it could draw the plug. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
   }
 
   /** Resolves to its exit code. Rejects when a sanitizer found something. */
@@ -197,11 +210,15 @@ export class Esp32Device {
   async #read(): Promise<string> {
     const { value: line, done } = await this.#lines.next();
     if (done === true) throw new Error(`the device ended with ${await this.#ended}: ${this.#errors}`);
+    this.#note(line);
+    return line;
+  }
+
+  #note(line: string): void {
     const [word, ...rest] = line.split(' ');
     if (word === 'shows') this.#show(rest);
     if (word === 'lost') this.lost = rest.join(' ');
     if (word === 'used') this.used = { heapNow: Number(rest[0]), heapAtMost: Number(rest[1]), points: Number(rest[2]) };
-    return line;
   }
 
   #show([state = '', trouble = '', reason = '', ...texts]: readonly string[]): void {
@@ -211,7 +228,11 @@ export class Esp32Device {
 }
 
 /** A folder for what a test builds and what its devices keep. */
-export async function createWorkshop(): Promise<{ readonly folder: string; newFolder(): Promise<string>; close(): Promise<void> }> {
+export async function createWorkshop(): Promise<{
+  readonly folder: string;
+  newFolder(): Promise<string>;
+  close(): Promise<void>;
+}> {
   const folder = await mkdtemp(join(tmpdir(), 'poort-esp32-'));
   return {
     folder,

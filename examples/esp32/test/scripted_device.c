@@ -125,7 +125,9 @@ static uint64_t monotonic_ms(void *context) { return ((script *)context)->time_m
 
 static void seed_clock(void *context, int64_t unix_seconds) {
   (void)context;
+  is_below_hooks = true;
   printf("seeds %lld\n", (long long)unix_seconds);
+  is_below_hooks = false;
 }
 
 static void on_change(void *context, const device_auth_display *display) {
