@@ -160,7 +160,6 @@ describeWithCompiler('a device that runs the core of examples/esp32', () => {
     expect(await device.send(userinfo())).toEqual(sent);
     await device.until('ready');
     await device.unplug();
-    if (process.env['DEBUG_HEAP']) console.log(device.used);
     expect(device.used?.heapNow).toBe(0);
     expect(device.used?.heapAtMost).toBeGreaterThan(4096);
     expect(device.used?.heapAtMost).toBeLessThanOrEqual(HEAP_BYTES);
@@ -344,7 +343,6 @@ describeWithCompiler('a device that runs the core of examples/esp32', () => {
       expect(await device.send(userinfo())).toEqual(sent);
       await device.until('ready');
       await device.unplug();
-      if (process.env['DEBUG_HEAP']) console.log(device.used);
       expect(device.used?.heapNow ?? 0).toBeLessThanOrEqual(4096);
       expect(device.used?.heapAtMost).toBeLessThanOrEqual(HEAP_BYTES);
       const again = start({ folder, client: bound, environment, binary: binary() });
@@ -426,6 +424,7 @@ describeWithCompiler('a device that runs the core of examples/esp32', () => {
         const device = start({ folder: await workshop.newFolder(), issuer, world: room('allow') });
         await device.until('pairing');
         own.push({ status: 429, headers: { 'retry-after': '120' } }, { status: 503, headers: { 'retry-after': '30' } });
+        await device.wake();
         await device.until('ready');
         expect(device.sleeps.filter((sleep) => sleep >= 120_000 && sleep <= 151_000)).toHaveLength(1);
         expect(device.sleeps.filter((sleep) => sleep >= 30_000 && sleep <= 38_500)).toHaveLength(1);
@@ -433,6 +432,8 @@ describeWithCompiler('a device that runs the core of examples/esp32', () => {
         expect(await device.send(userinfo(issuer))).toMatchObject({ outcome: 'try_later' });
         await device.until('ready');
         expect(device.sleeps.at(-1)).toBeGreaterThanOrEqual(60_000);
+        await device.wake();
+        await device.until('ready');
         expect(await device.send(userinfo(issuer))).toEqual(sent);
         await device.until('ready');
         await device.unplug();
