@@ -165,6 +165,17 @@ describeWithCompiler('a device that runs the core of examples/esp32', () => {
     expect(device.used?.heapAtMost).toBeLessThanOrEqual(HEAP_BYTES);
   });
 
+  it('reports what it measures to the tenant', async () => {
+    const sensor = { name: 'Sensor', type: 'device', firstParty: true, scopes: ['telemetry:write'] } as const;
+    const client = await registerAs(server, acme, sensor);
+    const environment = { SCOPE: 'openid offline_access telemetry:write' };
+    const device = await pairedIn(await workshop.newFolder(), { client, environment });
+    const { outcome, status } = await device.send(`${acme.issuer}/api/v1/devices/self/telemetry`, 'send');
+    expect({ outcome, isTaken: status >= 200 && status < 300 }).toEqual({ outcome: 'sent', isTaken: true });
+    await device.until('ready');
+    await device.unplug();
+  });
+
   it('renews before its token ends, at another moment each time, and keeps what it got over a restart', async () => {
     const folder = await workshop.newFolder();
     const first = await pairedIn(folder);
