@@ -1,0 +1,112 @@
+/**
+ * This file owns the ear at Poort's stream of what ends (`GET {issuer}/api/v1/events`, server-sent events): it listens, says whether it
+ * hears, and comes back when it is cut off. It does not decide what a message means.
+ */
+import { createParser } from 'eventsource-parser';
+
+/** Poort says that it is there every 25 seconds. */
+const silenceMilliseconds = 60_000;
+const firstPauseMilliseconds = 500;
+const longestPauseMilliseconds = 30_000;
+
+/**
+ * @param {object} options
+ * @param {(message: object) => void} options.onMessage
+ * @param {(isFirst: boolean) => void} options.onReset something may have been missed; `isFirst` when the ear has only just opened
+ * @param {(state: { state: 'listening' | 'lost' } | { state: 'told', type: string }) => void} options.onPush
+ */
+export function createPush({ client, clock, onMessage, onReset, onPush, onFault }) {
+  let isStarted = false;
+  let isClosed = false;
+  let wasOpen = false;
+  let heardAt;
+  let stream;
+  let wake = () => undefined;
+
+  async function listen() {
+    let pauseMilliseconds = firstPauseMilliseconds;
+    while (!isClosed) {
+      try {
+        await hear(() => {
+          pauseMilliseconds = firstPauseMilliseconds;
+        });
+      } catch (fault) {
+        if (!isClosed) onFault(fault);
+      }
+      if (heardAt !== undefined) {
+        heardAt = undefined;
+        onPush({ state: 'lost' });
+      }
+      if (isClosed) return;
+      // Not all at the same moment: a server that comes back would fall again.
+      await pause(pauseMilliseconds * (0.5 + Math.random() / 2));
+      pauseMilliseconds = Math.min(pauseMilliseconds * 2, longestPauseMilliseconds);
+    }
+  }
+
+  async function hear(opened) {
+    stream = new AbortController();
+    const body = await client.openEvents(stream.signal);
+    opened();
+    heardAt = clock().getTime();
+    onReset(!wasOpen);
+    wasOpen = true;
+    onPush({ state: 'listening' });
+    const parser = createParser({ onEvent: ({ event, data }) => told(event, data) });
+    const decoder = new TextDecoder();
+    for await (const chunk of body) {
+      heardAt = clock().getTime();
+      parser.feed(decoder.decode(chunk, { stream: true }));
+    }
+  }
+
+  function told(event, data) {
+    const message = parsed(data);
+    // What cannot be read may have meant anything.
+    if (event === 'reset' || message === undefined) onReset(false);
+    else onMessage(message);
+    onPush({ state: 'told', type: event ?? 'message' });
+  }
+
+  function pause(milliseconds) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      timer.unref();
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  return {
+    start() {
+      if (isStarted || isClosed) return;
+      isStarted = true;
+      void listen();
+    },
+
+    /** Whether what ends is heard at this moment. A stream that has gone silent is cut off and opened anew. */
+    isAlive() {
+      if (heardAt === undefined) return false;
+      if (Math.abs(clock().getTime() - heardAt) < silenceMilliseconds) return true;
+      stream.abort();
+      return false;
+    },
+
+    close() {
+      isClosed = true;
+      stream?.abort();
+      wake();
+    },
+  };
+}
+
+function parsed(text) {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
