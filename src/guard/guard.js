@@ -134,7 +134,7 @@ export function authenticate(options) {
     // It has asked already, in front of a whole router for example; a proof passes only once.
     if (facts.by === common) return undefined;
     if (facts.auth !== undefined) return invalidRequest(common, 'The request says in two ways who it is.');
-    push?.start();
+    push?.listen();
     try {
       const checked = await check(read.token);
       const fault = checked.outcome === 'refused' ? checked.description : faultOf(checked.claims, settings);

@@ -27,7 +27,7 @@ export function createKeySet({ client, clock, cooldownSeconds, staleSeconds, onF
   let current;
 
   const secondsSince = (moment) => (clock().getTime() - moment) / 1_000;
-  const isFresh = () => secondsSince(readAt) >= 0 && secondsSince(readAt) < freshSeconds;
+  const isFresh = () => keys !== undefined && secondsSince(readAt) >= 0 && secondsSince(readAt) < freshSeconds;
   const isUsable = () => keys !== undefined && secondsSince(readAt) < Math.max(freshSeconds, staleSeconds);
 
   /** Reads, unless that was tried a moment ago; one reading at a time, which all wait for. */

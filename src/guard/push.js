@@ -23,7 +23,9 @@ export function createPush({ client, clock, onMessage, onReset, onPush, onFault 
   let stream;
   let wake = () => undefined;
 
-  async function listen() {
+  const isAlive = () => heardAt !== undefined && Math.abs(clock().getTime() - heardAt) < silenceMilliseconds;
+
+  async function keepListening() {
     let pauseMilliseconds = firstPauseMilliseconds;
     while (!isClosed) {
       try {
@@ -80,19 +82,15 @@ export function createPush({ client, clock, onMessage, onReset, onPush, onFault 
   }
 
   return {
-    start() {
-      if (isStarted || isClosed) return;
+    /** To be called at every request: begins to listen, and cuts off a stream that has gone silent, to open it anew. */
+    listen() {
+      if (!isStarted && !isClosed) void keepListening();
       isStarted = true;
-      void listen();
+      if (heardAt !== undefined && !isAlive()) stream.abort();
     },
 
-    /** Whether what ends is heard at this moment. A stream that has gone silent is cut off and opened anew. */
-    isAlive() {
-      if (heardAt === undefined) return false;
-      if (Math.abs(clock().getTime() - heardAt) < silenceMilliseconds) return true;
-      stream.abort();
-      return false;
-    },
+    /** Whether what ends is heard at this moment. */
+    isAlive,
 
     close() {
       isClosed = true;

@@ -61,7 +61,8 @@ function onExpress(guards: readonly Middleware[]): Server {
   const router = express.Router();
   for (const guard of guards) router.use(guard);
   router.use((request, response) => void response.json({ auth: authOf(request) ?? null }));
-  app.use(['/', '/mounted'], router);
+  app.use('/mounted', router);
+  app.use(router);
   return createServer(app);
 }
 
@@ -115,12 +116,12 @@ export interface WatchedFetch {
   count(path: string): number;
   cut(isCut: boolean): void;
   /** Answers this path instead of the server; undefined gives it back. */
-  answer(path: string, response: (() => Response) | undefined): void;
+  answer(path: string, response: (() => Response | Promise<Response>) | undefined): void;
 }
 
 export function watchFetch(): WatchedFetch {
   const paths: string[] = [];
-  const answers = new Map<string, () => Response>();
+  const answers = new Map<string, () => Response | Promise<Response>>();
   let isCut = false;
   const ending = (path: string) => (seen: string) => seen.endsWith(path);
   return {
