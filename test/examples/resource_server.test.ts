@@ -111,12 +111,15 @@ describe('the example API', () => {
   ])('refuses %s', async (_name, make) => {
     const refused = await call('/local', await make());
     expect(refused.status).toBe(401);
-    expect(refused.challenge).toMatch(/^Bearer error="invalid_token", error_description="[^"]+"$/);
+    expect(refused.challenge).toMatch(/^Bearer realm="[^"]+", error="invalid_token", error_description="[^"]+"$/);
     expect(refused.body).not.toHaveProperty('sub');
   });
 
   it('tells who brings no token only that one is needed', async () => {
-    expect(await call('/local')).toMatchObject({ status: 401, challenge: 'Bearer' });
+    expect(await call('/local')).toMatchObject({
+      status: 401,
+      challenge: expect.stringMatching(/^Bearer realm="[^"]+", DPoP realm="[^"]+", algs="[^"]+"$/),
+    });
   });
 
   it('lets only administrators into what is theirs', async () => {
@@ -129,7 +132,8 @@ describe('the example API', () => {
   });
 
   it('asks about a token under its own name, and takes only what is active and meant for it', async () => {
-    introspection = { status: 200, body: { active: true, aud: [audience, 'https://other.example'], sub: 'ada' } };
+    const good = { active: true, aud: [audience, 'https://other.example'], sub: 'ada', client_id: 'web' };
+    introspection = { status: 200, body: { ...good, exp: seconds() + 60 } };
     expect(await call('/live', 'at_opaque')).toMatchObject({ status: 200, body: { sub: 'ada' } });
     // RFC 6749 §2.3.1: both parts are form-encoded first.
     expect(asked).toEqual([
@@ -140,8 +144,10 @@ describe('the example API', () => {
     ]);
     for (const body of [
       { active: false },
-      { active: 'true', aud: audience },
-      { active: true, aud: 'else' },
+      { ...good, active: 'true', exp: seconds() + 60 },
+      { ...good, aud: 'else', exp: seconds() + 60 },
+      { ...good, aud: undefined, exp: seconds() + 60 },
+      { ...good, exp: seconds() - 60 },
       { active: true },
     ]) {
       introspection = { status: 200, body };
