@@ -1,6 +1,6 @@
 /**
  * `poort/guard`: what stands in front of an API whose access tokens and API keys come from Poort. Plain JavaScript, because Node strips
- * no types inside node_modules, and on its own, because it runs in other people's programs (docs/decisions/0036). Each export makes a
+ * no types inside node_modules, and on its own, because it runs in other people's programs (docs/decisions/0039). Each export makes a
  * middleware for Koa, Express and node:http alike; guard.d.ts says what each takes.
  *
  * It fails closed: who cannot be checked is not let through.
