@@ -397,13 +397,17 @@ function settingsOf(options) {
   };
 }
 
-/** A fault that refuses a thousand requests is told once. */
+/** A fault that refuses a thousand requests is told once; who hears of it cannot make it worse. */
 function once(tell) {
   const told = new WeakSet();
   return (fault) => {
     if (told.has(fault)) return;
     told.add(fault);
-    tell(fault);
+    try {
+      tell(fault);
+    } catch (error) {
+      report(error);
+    }
   };
 }
 

@@ -37,7 +37,7 @@ export function createPush({ client, clock, onMessage, onReset, onPush, onFault 
       }
       if (heardAt !== undefined) {
         heardAt = undefined;
-        onPush({ state: 'lost' });
+        say({ state: 'lost' });
       }
       if (isClosed) return;
       // Not all at the same moment: a server that comes back would fall again.
@@ -53,7 +53,7 @@ export function createPush({ client, clock, onMessage, onReset, onPush, onFault 
     heardAt = clock().getTime();
     onReset(!wasOpen);
     wasOpen = true;
-    onPush({ state: 'listening' });
+    say({ state: 'listening' });
     const parser = createParser({ onEvent: ({ event, data }) => told(event, data) });
     const decoder = new TextDecoder();
     for await (const chunk of body) {
@@ -67,7 +67,16 @@ export function createPush({ client, clock, onMessage, onReset, onPush, onFault 
     // What cannot be read may have meant anything.
     if (event === 'reset' || message === undefined) onReset(false);
     else onMessage(message);
-    onPush({ state: 'told', type: event ?? 'message' });
+    say({ state: 'told', type: event ?? 'message' });
+  }
+
+  /** Whoever listens to us must not be able to make us deaf. */
+  function say(state) {
+    try {
+      onPush(state);
+    } catch (fault) {
+      onFault(fault);
+    }
   }
 
   function pause(milliseconds) {

@@ -16,9 +16,9 @@ import {
   requireScope,
 } from '#src/guard/guard.js';
 import { callApi, personToken } from '#test/support/api_calls.ts';
-import { faces, type GuardedApi, startGuardedApi, watchFetch } from '#test/support/guarded_apis.ts';
+import { createStillClock, faces, type GuardedApi, startGuardedApi, watchFetch } from '#test/support/guarded_apis.ts';
 import { openTenantKey, signWith } from '#test/support/signed_tokens.ts';
-import { createMovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';
+import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';
 
 let server: TestServer;
@@ -99,7 +99,7 @@ describe.each(faces)('on %s', (face) => {
   });
 
   it('asks for a stronger or fresher sign-in', async () => {
-    const time = createMovableClock();
+    const time = createStillClock();
     const own = authenticate({ issuer: acme.issuer, audience: acme.jwtApi, mode: 'jwt', clock: time.clock });
     const authTime = Math.floor(Date.now() / 1_000);
     await withApi(face, [own, requireAcr('mfa', 'phr'), requireMaxAge(60)], async (api) => {
@@ -143,7 +143,7 @@ describe.each(faces)('on %s', (face) => {
   });
 
   it('counts requests of a subject, and of an address before it is known', async () => {
-    const time = createMovableClock();
+    const time = createStillClock();
     const limit = () => rateLimit({ limit: 2, windowSeconds: 60, clock: time.clock });
     await withApi(face, [guard(), limit()], async (api) => {
       const [ada, bob] = [bearer(await tokenWith()), bearer(await tokenWith({ sub: 'bob' }))];
@@ -254,7 +254,7 @@ describe.each(faces)('on %s', (face) => {
     const made = await makeKey(acme);
     const foreign = await makeKey(globex);
     const watched = watchFetch();
-    const time = createMovableClock();
+    const time = createStillClock();
     const keys = apiKey({ issuer: acme.issuer, fetch: watched.fetch, clock: time.clock, onFault: () => undefined });
     await withApi(face, [optional(guard()), optional(keys), requireScope('users:read')], async (api) => {
       const asked = () => watched.count('/service/status');

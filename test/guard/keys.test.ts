@@ -2,9 +2,9 @@
 import { generateKeyPairSync } from 'node:crypto';
 import * as jose from 'jose';
 import { type AuthenticateOptions, authenticate } from '#src/guard/guard.js';
-import { startGuardedApi, watchFetch } from '#test/support/guarded_apis.ts';
+import { createStillClock, startGuardedApi, watchFetch } from '#test/support/guarded_apis.ts';
 import { importKey, openTenantKey, signWith, type TenantKey } from '#test/support/signed_tokens.ts';
-import { createMovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';
+import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { callEndpoint } from '#test/support/user_agent.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';
 
@@ -28,7 +28,7 @@ afterAll(() => server.close());
 
 async function open(changes: Partial<AuthenticateOptions> = {}) {
   const watched = watchFetch();
-  const time = createMovableClock();
+  const time = createStillClock();
   const guard = authenticate({
     issuer: acme.issuer,
     audience: acme.jwtApi,

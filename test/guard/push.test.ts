@@ -2,8 +2,8 @@
 import { changeMembershipStatus } from '#src/flows/manage_people.ts';
 import { revokePersonSessions } from '#src/flows/manage_sessions.ts';
 import { type AuthenticateOptions, authenticate, type PushState } from '#src/guard/guard.js';
-import { startGuardedApi, type WatchedFetch, watchFetch } from '#test/support/guarded_apis.ts';
-import { createMovableClock, type MovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';
+import { createStillClock, startGuardedApi, type WatchedFetch, watchFetch } from '#test/support/guarded_apis.ts';
+import { type MovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, callEndpoint, createUserAgent, exchangeCode } from '#test/support/user_agent.ts';
 import { createTestTenant, newPerson, type TestTenant } from '#test/support/world.ts';
 
@@ -29,7 +29,7 @@ interface Listener {
 
 async function listen(changes: Partial<AuthenticateOptions> = {}): Promise<Listener> {
   const watched = watchFetch();
-  const time = createMovableClock();
+  const time = createStillClock();
   const said: string[] = [];
   let wake = (): void => undefined;
   const guard = authenticate({

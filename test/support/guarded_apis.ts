@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import express from 'express';
 import Koa from 'koa';
 import { type Auth, guarded, type Middleware } from '#src/guard/guard.js';
+import type { MovableClock } from './test_server.ts';
 
 export const faces = ['koa', 'express', 'node:http'] as const;
 export type Face = (typeof faces)[number];
@@ -108,6 +109,17 @@ function challengesOf(rawHeaders: readonly string[]): readonly string[] {
   return rawHeaders.flatMap((name, index) =>
     index % 2 === 0 && name.toLowerCase() === 'www-authenticate' ? [rawHeaders[index + 1] ?? ''] : [],
   );
+}
+
+/** A clock that stands still until it is moved: what is kept for a second must not run out because the machine is busy. */
+export function createStillClock(): MovableClock {
+  let now = Date.now();
+  return {
+    clock: () => new Date(now),
+    advance(seconds) {
+      now += seconds * 1_000;
+    },
+  };
 }
 
 /** A `fetch` whose requests are counted by path, and that can be cut off. */
