@@ -3,11 +3,13 @@
  * they hold, so the limits sit where it keeps them: on its context. Refusals are RFC 6749 `invalid_request`. A structured token is
  * replaced there by what the engine agrees to look up.
  */
+import type { IncomingMessage } from 'node:http';
 import type Provider from 'oidc-provider';
 import { errors } from 'oidc-provider';
 import { lookUpValueOf } from '#adapters/structured_tokens_adapter.ts';
 import { MAXIMUM_SCOPES } from '#src/domain/scope.ts';
 import { isStorable } from '#src/domain/stored_text.ts';
+import { withoutEmptySecret } from './empty_secrets.ts';
 
 const maximumParameters = 64;
 const maximumTextLength = 2_048;
@@ -43,6 +45,7 @@ const body = Symbol('body');
 const parameters = Symbol('parameters');
 
 interface LimitedContext {
+  readonly ctx: { readonly req: IncomingMessage };
   readonly route: string;
   [body]?: Parameters | undefined;
   [parameters]?: Parameters | undefined;
@@ -58,7 +61,7 @@ export function limitRequests(provider: Provider): void {
       set(this: LimitedContext, given: Parameters | undefined) {
         // Thrown while the body is being parsed: the engine says that it could not.
         if (given !== undefined) refuseBody(given);
-        this[body] = given;
+        this[body] = given && withoutEmptySecret(this.ctx.req, given);
       },
     },
     params: {

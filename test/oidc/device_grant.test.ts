@@ -153,6 +153,40 @@ describe('a device that begins', () => {
   });
 });
 
+describe('an empty secret (RFC 6749 §2.3.1)', () => {
+  const basic = (text: string): Readonly<Record<string, string>> => ({
+    authorization: `Basic ${Buffer.from(text).toString('base64')}`,
+  });
+  const ask = (path: string, headers: Readonly<Record<string, string>>, form: Form): Promise<EndpointAnswer> =>
+    callEndpoint(acme.issuer, path, { headers, form });
+
+  it('is none: a client without one that sends it is who it says', async () => {
+    const { clientId } = acme.clients.device;
+    const begun = await ask('/device_authorization', basic(`${clientId}:`), { scope: 'openid offline_access' });
+    expect(begun.status).toBe(200);
+    const form = { grant_type: deviceGrantType, device_code: String(begun.json['device_code']) };
+    expect(await errorOf(ask('/token', basic(`${clientId}:`), form))).toBe('authorization_pending');
+  });
+
+  it('opens nothing to who has one, whatever else is said', async () => {
+    const { machine, device } = acme.clients;
+    const form = { grant_type: 'client_credentials' };
+    expect((await ask('/token', basic(`${machine.clientId}:`), form)).status).toBe(401);
+    expect((await ask('/token', basic(`${machine.clientId}:`), { ...form, client_secret: '' })).status).toBe(401);
+    expect((await ask('/introspect', basic(`${acme.clients.resource_server.clientId}:`), { token: 'x' })).status).toBe(
+      401,
+    );
+    const two = await ask('/token', basic(`${device.clientId}:`), { ...form, client_id: machine.clientId });
+    expect({ status: two.status, error: two.json['error'] }).toEqual({ status: 400, error: 'invalid_request' });
+    const known = await ask('/token', basic(`${device.clientId}:`), {
+      ...form,
+      client_id: machine.clientId,
+      client_secret: machine.clientSecret,
+    });
+    expect(known.status).toBe(400);
+  });
+});
+
 describe('a device that polls', () => {
   it('waits while nobody has decided, in one statement', async () => {
     const code = await begin();
