@@ -54,7 +54,15 @@ export function createPush({ client, clock, onMessage, onReset, onPush, onFault 
     onReset(!wasOpen);
     wasOpen = true;
     say({ state: 'listening' });
-    const parser = createParser({ onEvent: ({ event, data }) => told(event, data) });
+    let isGreeted = false;
+    const parser = createParser({
+      onEvent({ event, data }) {
+        // Poort begins by saying that nothing is told again; that is done, a moment ago.
+        const isGreeting = event === 'reset' && !isGreeted;
+        isGreeted = true;
+        if (!isGreeting) told(event, data);
+      },
+    });
     const decoder = new TextDecoder();
     for await (const chunk of body) {
       heardAt = clock().getTime();

@@ -269,6 +269,8 @@ describe('a message', () => {
       new ReadableStream<Uint8Array>({
         start(controller) {
           writer = controller;
+          // As Poort begins.
+          controller.enqueue(new TextEncoder().encode('event: reset\ndata: {"type":"reset"}\n\n'));
         },
       });
     return {

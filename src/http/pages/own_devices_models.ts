@@ -119,6 +119,7 @@ function presentOwnDevice(model: OwnDeviceModel, context: PageContext): PageView
   const fields = [['device', device.id]];
   return {
     ...accountView(model, 'devices', context),
+    step: displayName(device.name),
     heading: displayName(device.name),
     failed: errors.length > 0,
     errors,
