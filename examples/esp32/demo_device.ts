@@ -1,6 +1,6 @@
 /**
  * `npm run demo:device`: an ESP32 for who has no board and no compiler. Takes the demo tenant from the file that `npm start` writes, pairs
- * through the device grant, sends its temperature, renews, until Ctrl-C. Like the real one it keeps a new token before it uses it.
+ * through the device grant, asks whose device it is, renews, until Ctrl-C. Like the real one it keeps a new token before it uses it.
  */
 import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -4,7 +4,7 @@
  * kind, is refused as a whole.
  *
  * Not cJSON: its hooks for memory are global, and would take those of the rest of the firmware with them; and it goes down a
- * thousand levels on a stack that has none to spare. The tests hold this reader to what cJSON reads.
+ * thousand levels on a stack that has none to spare.
  */
 #ifndef DEVICE_AUTH_JSON_H
 #define DEVICE_AUTH_JSON_H
