@@ -27,7 +27,9 @@ export function createCertificateAuthority(): CertificateAuthority {
         createHash('sha256')
           .update(subject)
           .update(publicKey.export({ type: 'spki', format: 'der' }))
-          .digest(),
+          .digest()
+          // DER has one way to write a number: none begins with a zero.
+          .fill(1, 0, 1),
       ),
       signatureAlgorithm,
       issuer,
