@@ -10,7 +10,7 @@ import { hashOfReference } from '#adapters/artifacts_adapter.ts';
 import { currentUnitOfWork, hashOf } from '#adapters/unit_of_work.ts';
 import { AUTHENTICATION_CONTEXTS } from '#src/domain/authentication.ts';
 import { deviceGrantType } from '#src/domain/device_grant.ts';
-import type { PeopleSettings } from '#src/domain/people_settings.ts';
+import { mayHaveDevices, type PeopleSettings } from '#src/domain/people_settings.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { LostRace, type Transaction } from '#src/storage/database.ts';
 import type { ApiRow } from '#src/storage/tables/apis.ts';
@@ -194,7 +194,7 @@ export function createPairingDesk(provider: Provider, settings: PeopleSettings):
     const account = session.accountId === undefined ? undefined : await unit.findAccount(session.accountId);
     const demand = demandOf(session, { settings, now: unit.now, isSignedIn: account !== undefined });
     if (demand !== undefined || account === undefined) return { outcome: 'sign_in', demand: demand ?? noDemand };
-    if (!mayApprove(account, settings)) return { outcome: 'refused', reason: 'role' };
+    if (!mayHaveDevices(settings, account.roles)) return { outcome: 'refused', reason: 'role' };
     const devices = await countDevicesOf(unit.tenant, { userId: account.id, now: unit.now });
     if (devices >= settings['devices.maximum_per_person']) return { outcome: 'refused', reason: 'too_many' };
     return { outcome: 'open', ...found, account };
@@ -235,7 +235,7 @@ export function checkApprovalsAgain(provider: Provider, settings: PeopleSettings
     if (code?.accountId === undefined || oidc?.route !== 'token' || code.clientId !== oidc.client?.clientId)
       return code;
     const account = await currentUnitOfWork().findAccount(code.accountId);
-    if (account !== undefined && !mayApprove(account, settings))
+    if (account !== undefined && !mayHaveDevices(settings, account.roles))
       throw new errors.AccessDenied('whoever approved it may not pair devices any more');
     return code;
   };
@@ -261,11 +261,6 @@ function demandOf(
   if (maximumAgeMinutes > 0 && ageSeconds > maximumAgeMinutes * 60) return { multiFactor, maximumAgeSeconds: 0 };
   if (multiFactor && session.acr !== AUTHENTICATION_CONTEXTS.multiFactor) return { ...noDemand, multiFactor };
   return undefined;
-}
-
-function mayApprove({ roles }: Pick<AccountRow, 'roles'>, settings: PeopleSettings): boolean {
-  const wanted = settings['devices.approval_roles'];
-  return wanted.length === 0 || roles.some((role) => wanted.includes(role));
 }
 
 function decisionOf(code: DeviceCode): PairingDecision | undefined {
