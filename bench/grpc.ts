@@ -17,9 +17,9 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { loadConfig } from '#config/config.ts';
-import { createApiKey } from '#src/flows/manage_api_keys.ts';
-import { createApi, createClient } from '#src/flows/manage_clients.ts';
-import { configureTenant, createTenant } from '#src/flows/manage_tenants.ts';
+import { createApiKey } from '#src/flows/access/manage_api_keys.ts';
+import { createApi, createClient } from '#src/flows/clients/manage_clients.ts';
+import { configureTenant, createTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { createLogger } from '#src/foundation/logger.ts';
 import { protoOptions, protoPath } from '#src/grpc/grpc_server.ts';
 import { openHouse } from '#src/server.ts';

@@ -186,7 +186,7 @@ export const settingDefinitions = {
   'mail.maximum_attempts': count(1, 100),
   'mail.first_retry_seconds': seconds(1, 3600),
   'mail.maximum_retry_seconds': seconds(1, dayInSeconds),
-  // Below the lease of src/flows/deliver_mails.ts.
+  // Below the lease of src/flows/mail/deliver_mails.ts.
   'mail.time_limit_seconds': seconds(1, 100),
   'mail.requested_per_recipient_and_hour': count(1, 1000),
   'mail.requested_per_recipient_and_day': count(1, 1000),

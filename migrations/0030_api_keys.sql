@@ -16,7 +16,7 @@ create table api_keys (
   created_at         timestamptz not null,
   expires_at         timestamptz not null check (expires_at > created_at),
   revoked_at         timestamptz,
-  -- Written every few seconds, see flows/api_keys.ts.
+  -- Written every few seconds, see flows/access/api_keys.ts.
   last_used_at       timestamptz,
   last_used_address  inet,
   uses               bigint not null default 0,

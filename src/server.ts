@@ -7,12 +7,12 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
-import type { TellOfLock } from '#src/flows/account_lock.ts';
-import { type OpenApiKeys, openApiKeys, verifyApiKey } from '#src/flows/api_keys.ts';
-import { checkPermission, readRights } from '#src/flows/check_permission.ts';
-import { createLogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
-import { createDevelopmentMailbox, createMailDelivery, type MailDelivery } from '#src/flows/deliver_mails.ts';
-import { queueUnlockMail } from '#src/flows/unlock.ts';
+import { type OpenApiKeys, openApiKeys, verifyApiKey } from '#src/flows/access/api_keys.ts';
+import { checkPermission, readRights } from '#src/flows/access/check_permission.ts';
+import { createDevelopmentMailbox, createMailDelivery, type MailDelivery } from '#src/flows/mail/deliver_mails.ts';
+import { createLogoutDelivery } from '#src/flows/sessions/deliver_backchannel_logouts.ts';
+import type { TellOfLock } from '#src/flows/sign_in/account_lock.ts';
+import { queueUnlockMail } from '#src/flows/sign_in/unlock.ts';
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { relyingPartyOf } from '#src/foundation/relying_party.ts';
@@ -226,7 +226,7 @@ function deliveryOfMails({ config, database, sealer, clock, logger }: House): Ma
   return createMailDelivery({
     ...{ database, sealer, clock, logger, publicUrl, from, settings },
     // The words are loaded with the first mail: most commands write none.
-    render: async (mail, setting) => (await import('#src/http/pages/render_mail.ts')).renderMail(mail, setting),
+    render: async (mail, setting) => (await import('#src/http/pages/kit/render_mail.ts')).renderMail(mail, setting),
     destination: showsMail(config) ? { kind: 'development', mailboxSize } : { kind: 'server', server },
   });
 }
@@ -251,7 +251,7 @@ async function loadServingRooms() {
     import('#adapters/clients_adapter.ts'),
     import('#src/http/app.ts'),
     import('#src/http/health.ts'),
-    import('#src/http/pages/engine_pages.ts'),
+    import('#src/http/pages/kit/engine_pages.ts'),
     import('#src/oidc/provider_pool.ts'),
     import('#src/subscribers/signal_hub.ts'),
   ]);

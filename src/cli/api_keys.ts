@@ -7,8 +7,8 @@ import {
   createApiKey,
   listTenantApiKeys,
   revokeApiKey,
-} from '#src/flows/manage_api_keys.ts';
-import { showMember } from '#src/flows/manage_people.ts';
+} from '#src/flows/access/manage_api_keys.ts';
+import { showMember } from '#src/flows/people/manage_people.ts';
 import { isUuid } from '#src/foundation/identifiers.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';

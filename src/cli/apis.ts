@@ -1,7 +1,7 @@
 /** `poort api …`: the resource servers (RFC 8707) that tokens of a tenant can be made for. */
 import { type Command, Option } from 'commander';
-import { addDetailsType } from '#src/flows/manage_authorization_details.ts';
-import { changeApiStatus, createApi } from '#src/flows/manage_clients.ts';
+import { addDetailsType } from '#src/flows/access/manage_authorization_details.ts';
+import { changeApiStatus, createApi } from '#src/flows/clients/manage_clients.ts';
 import { type ApiListRow, listApis } from '#src/storage/tables/apis.ts';
 import { type Answer, CommandRefused, described, table } from './answers.ts';
 import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';

@@ -1,7 +1,7 @@
 /** What `npm start` prints when it is ready: every address, and a first token to paste. All of it comes from the settings. */
 import { relative } from 'node:path';
 import type { Config } from '#config/config.ts';
-import type { DemoTenant } from '#src/flows/seed_demo.ts';
+import type { DemoTenant } from '#src/flows/tenants/seed_demo.ts';
 import { demoFilePath, type RunningDemo } from './demo.ts';
 
 export interface BannerInput {

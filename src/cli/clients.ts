@@ -13,7 +13,7 @@ import {
   disableClient,
   rotateClientSecret,
   updateClient,
-} from '#src/flows/manage_clients.ts';
+} from '#src/flows/clients/manage_clients.ts';
 import { type ClientListRow, findClient, listClients } from '#src/storage/tables/clients.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';

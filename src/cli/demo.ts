@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
-import { type DemoFile, type DemoTenant, demoTenantName, seedDemo } from '#src/flows/seed_demo.ts';
+import { type DemoFile, type DemoTenant, demoTenantName, seedDemo } from '#src/flows/tenants/seed_demo.ts';
 import type { House } from '#src/server.ts';
 import { type DemoApplication, startDemoApplication } from './demo_application.ts';
 import { operatorContext } from './runner.ts';

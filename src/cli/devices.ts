@@ -1,7 +1,7 @@
 /** `poort device …`: the devices of a tenant's people: seeing them, stopping them, knowing which will fall silent. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DEVICE_STATES, type DeviceChange, type DeviceState } from '#src/domain/device.ts';
-import { offerDevice } from '#src/flows/hand_over_device.ts';
+import { offerDevice } from '#src/flows/devices/hand_over_device.ts';
 import {
   changeDevice,
   changeDevices,
@@ -10,7 +10,7 @@ import {
   LIVING_STATES,
   listDevices,
   renameDevice,
-} from '#src/flows/manage_devices.ts';
+} from '#src/flows/devices/manage_devices.ts';
 import { isUuid } from '#src/foundation/identifiers.ts';
 import type { DeviceEventRow, DeviceMake, DeviceRow } from '#src/storage/tables/devices.ts';
 import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Config } from '#config/config.ts';
-import { findKeyProblems } from '#src/flows/check_keys.ts';
+import { findKeyProblems } from '#src/flows/keys/check_keys.ts';
 import { createPasswordHasher } from '#src/foundation/password_hashing.ts';
 import { type House, openHouse } from '#src/server.ts';
 import {

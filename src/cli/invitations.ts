@@ -6,7 +6,7 @@ import {
   type InviteOutcome,
   listTenantInvitations,
   revokeInvitation,
-} from '#src/flows/manage_invitations.ts';
+} from '#src/flows/people/manage_invitations.ts';
 import { isUuid } from '#src/foundation/identifiers.ts';
 import { type Answer, CommandRefused, described, table } from './answers.ts';
 import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';

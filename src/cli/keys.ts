@@ -7,9 +7,15 @@ import {
   rotationDueAt,
   type SigningKeyRules,
 } from '#src/domain/signing_key.ts';
-import { findKeyProblems } from '#src/flows/check_keys.ts';
-import { resealAll } from '#src/flows/reseal.ts';
-import { type AlgorithmRotated, listKeys, retireKey, rotateKeys, signingKeyRules } from '#src/flows/rotate_keys.ts';
+import { findKeyProblems } from '#src/flows/keys/check_keys.ts';
+import { resealAll } from '#src/flows/keys/reseal.ts';
+import {
+  type AlgorithmRotated,
+  listKeys,
+  retireKey,
+  rotateKeys,
+  signingKeyRules,
+} from '#src/flows/keys/rotate_keys.ts';
 import { readMasterKeyInUse } from '#src/storage/installation.ts';
 import { listTenants } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table } from './answers.ts';

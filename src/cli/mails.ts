@@ -1,6 +1,6 @@
 /** `poort mail …`: what was sent, what waits and why, and trying again at once. What a mail says is never shown. */
 import { type Command, Option } from 'commander';
-import { listTenantMails, retryMails } from '#src/flows/manage_mails.ts';
+import { listTenantMails, retryMails } from '#src/flows/mail/manage_mails.ts';
 import type { MailRow, MailState } from '#src/storage/tables/mails.ts';
 import { type Answer, table } from './answers.ts';
 import { answering, findTenant, group, type TenantOptions, tenantOption } from './options.ts';

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
 import { readTenantSettings } from '#src/domain/tenant_settings.ts';
-import { createInitialAccessToken } from '#src/flows/register_clients.ts';
+import { createInitialAccessToken } from '#src/flows/clients/register_clients.ts';
 import { type Answer, CommandRefused, described } from './answers.ts';
 import { answering, findTenant, repeatable, type TenantOptions, tenantOption } from './options.ts';
 import type { Runner, Session } from './runner.ts';

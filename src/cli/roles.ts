@@ -1,6 +1,6 @@
 /** `poort role …`: what people of a tenant may be, and what that permits. */
 import type { Command } from 'commander';
-import { createRole } from '#src/flows/manage_roles.ts';
+import { createRole } from '#src/flows/access/manage_roles.ts';
 import { listRoles } from '#src/storage/tables/roles.ts';
 import { type Answer, CommandRefused, described, table } from './answers.ts';
 import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';

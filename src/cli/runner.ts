@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { type Config, type EffectiveSetting, loadConfig } from '#config/config.ts';
 import { exitCodeFaultySettings, formatFaults, type SettingsFault } from '#config/faults.ts';
 import type { FlowContext } from '#src/flows/flow_context.ts';
-import type { PasswordJudges } from '#src/flows/judge_password.ts';
+import type { PasswordJudges } from '#src/flows/people/judge_password.ts';
 import { createLogger } from '#src/foundation/logger.ts';
 import { type House, openHouse, StartupProblems } from '#src/server.ts';
 import { MigrationRefused } from '#src/storage/migrate.ts';

@@ -8,7 +8,7 @@ import {
   revokeSession,
   revokeTenantSessions,
   type SessionSummary,
-} from '#src/flows/manage_sessions.ts';
+} from '#src/flows/sessions/manage_sessions.ts';
 import type { LogoutRow } from '#src/storage/tables/backchannel_logouts.ts';
 import { type Answer, CommandRefused, table, WrongUsage } from './answers.ts';
 import { answering, findTenant, group, type TenantOptions, tenantOption } from './options.ts';

@@ -12,13 +12,13 @@ import {
   readTenantSettings,
   type TenantSettingChange,
 } from '#src/domain/tenant_settings.ts';
-import { type BrandChange, type BrandOutcome, brandTenant } from '#src/flows/manage_branding.ts';
+import { type BrandChange, type BrandOutcome, brandTenant } from '#src/flows/tenants/manage_branding.ts';
 import {
   type CreateTenantOutcome,
   changeTenantStatus,
   configureTenant,
   createTenant,
-} from '#src/flows/manage_tenants.ts';
+} from '#src/flows/tenants/manage_tenants.ts';
 import { listTenants, type TenantRow } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';
 import { answering, findTenant, group, repeatable } from './options.ts';

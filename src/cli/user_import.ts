@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { access, constants } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { type ImportRefusal, importPeople, type RefusedLine } from '#src/flows/import_people.ts';
+import { type ImportRefusal, importPeople, type RefusedLine } from '#src/flows/people/import_people.ts';
 import { type Answer, CommandRefused, described } from './answers.ts';
 import { answering, findTenant, type TenantOptions, tenantOption } from './options.ts';
 import type { Runner, Session } from './runner.ts';

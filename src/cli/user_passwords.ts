@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { minimumCharacters, type PasswordOwner, type PasswordRefusal } from '#src/domain/password_policy.ts';
 import { type PeopleSettings, peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { readTenantSettings } from '#src/domain/tenant_settings.ts';
-import { judgePassword } from '#src/flows/judge_password.ts';
+import { judgePassword } from '#src/flows/people/judge_password.ts';
 import { generatePassword } from '#src/foundation/generated_password.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { WrongUsage } from './answers.ts';

@@ -1,5 +1,5 @@
 /** `poort user reset-second-factor`: for somebody who has lost all of theirs. Why goes into the history and into the mail to the person. */
-import { resetSecondFactor } from '#src/flows/reset_second_factor.ts';
+import { resetSecondFactor } from '#src/flows/factors/reset_second_factor.ts';
 import { type Answer, CommandRefused, WrongUsage } from './answers.ts';
 import type { Session } from './runner.ts';
 import type { FoundPerson } from './users.ts';

@@ -1,10 +1,15 @@
 /** `poort user …`: people of a tenant. Passwords come from an option or a line of standard input and go nowhere but the flow. */
 import type { Command } from 'commander';
 import type { TenantId } from '#src/domain/tenant.ts';
-import { unlockAccount } from '#src/flows/account_lock.ts';
-import { type ChangePasswordOutcome, changePassword } from '#src/flows/change_password.ts';
-import { deleteMember } from '#src/flows/leave_tenant.ts';
-import { type AddMemberOutcome, addMember, changeMembershipStatus, showMember } from '#src/flows/manage_people.ts';
+import { type ChangePasswordOutcome, changePassword } from '#src/flows/people/change_password.ts';
+import { deleteMember } from '#src/flows/people/leave_tenant.ts';
+import {
+  type AddMemberOutcome,
+  addMember,
+  changeMembershipStatus,
+  showMember,
+} from '#src/flows/people/manage_people.ts';
+import { unlockAccount } from '#src/flows/sign_in/account_lock.ts';
 import { listMembers, type MemberRow } from '#src/storage/tables/people.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';

@@ -1,6 +1,6 @@
 /**
  * This file owns what Poort writes to people: every kind of mail with what it says, and whose budget it is taken from. It does not
- * own the words (views/mail, views/locales) or how a mail travels (flows/deliver_mails.ts).
+ * own the words (views/mail, views/locales) or how a mail travels (flows/mail/deliver_mails.ts).
  *
  * Links are given whole. Each must begin with the tenant's issuer, or the mail is not sent.
  */

@@ -1,7 +1,7 @@
 /**
  * This file owns which passwords a tenant lets its people set, as far as that can be told without a list, a clock or a hash: length,
  * composition, and whether a password is little more than one's own name. It also owns in which forms a password is looked up in a
- * list of known ones. What can be hashed at all is in user.ts; who asks all of it in order is flows/judge_password.ts.
+ * list of known ones. What can be hashed at all is in user.ts; who asks all of it in order is flows/people/judge_password.ts.
  */
 import { judgeNewPassword } from './user.ts';
 

@@ -1,6 +1,6 @@
 /**
  * This file owns passwords that are made for somebody by an administrator: random, and such that they can be read aloud and typed.
- * What people choose themselves is judged by flows/judge_password.ts.
+ * What people choose themselves is judged by flows/people/judge_password.ts.
  */
 import { randomInt } from 'node:crypto';
 

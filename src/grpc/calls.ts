@@ -7,7 +7,7 @@ import { isIP } from 'node:net';
 import { type handleUnaryCall, Metadata, type ServerUnaryCall, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import type { VerifyApiKey } from '#src/flows/api_keys.ts';
+import type { VerifyApiKey } from '#src/flows/access/api_keys.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { ProviderPool } from '#src/oidc/provider_pool.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';

@@ -6,7 +6,7 @@ import type { Clock } from '#src/foundation/clock.ts';
 import { isUnavailable } from '#src/storage/database.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
 import type { HttpExchange } from './gates/exchange.ts';
-import { localeOf, showPage } from './pages/page_kit.ts';
+import { localeOf, showPage } from './pages/kit/page_kit.ts';
 import { type Problem, ProblemRaised, problemBody, problems } from './problems.ts';
 import { loggedPath } from './request_log.ts';
 

@@ -24,8 +24,8 @@ import {
 import type { HttpExchange } from './gates/exchange.ts';
 import { createProxyTrust, openExchange } from './gates/open_exchange.ts';
 import { setSecurityHeaders } from './gates/security_headers.ts';
-import { readFormText } from './pages/form_body.ts';
-import { isCrossSite } from './pages/page_kit.ts';
+import { readFormText } from './pages/kit/form_body.ts';
+import { isCrossSite } from './pages/kit/page_kit.ts';
 import { createPagesApp, type PagesOptions } from './pages_app.ts';
 import { type Problem, problems } from './problems.ts';
 import { logWhenDone } from './request_log.ts';

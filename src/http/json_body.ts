@@ -1,6 +1,6 @@
 /** Reads a body of JSON. What it holds is for the caller to parse; that it is text, and JSON, is said here. */
 import type { IncomingMessage } from 'node:http';
-import { readText } from './pages/form_body.ts';
+import { readText } from './pages/kit/form_body.ts';
 import { ProblemRaised, problems } from './problems.ts';
 
 const jsonType = /^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i;

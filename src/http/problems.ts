@@ -3,7 +3,7 @@
  * RFC 6749 §5.2 bodies. A problem never says more than its reader may know; what happened inside is in the log, under the
  * same request id.
  */
-import type { ProblemKind } from './pages/problem_models.ts';
+import type { ProblemKind } from './pages/kit/problem_models.ts';
 
 export interface Problem {
   readonly status: number;

@@ -17,17 +17,17 @@ import { protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { isStorableText } from '#src/domain/stored_text.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
 import { readTenantSettings } from '#src/domain/tenant_settings.ts';
-import type { FlowContext } from '#src/flows/flow_context.ts';
 import {
   endRegistration,
   readRegistration,
   registerClient,
   type TokenRefused,
   updateRegistration,
-} from '#src/flows/register_clients.ts';
+} from '#src/flows/clients/register_clients.ts';
+import type { FlowContext } from '#src/flows/flow_context.ts';
 import { registrationPath } from '#src/oidc/provider.ts';
 import { readJsonBody } from './json_body.ts';
-import type { PageState } from './pages/interaction_step.ts';
+import type { PageState } from './pages/interaction/interaction_step.ts';
 
 export interface RegistrationOptions {
   readonly config: Config;

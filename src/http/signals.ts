@@ -5,7 +5,7 @@
  */
 import type { Config } from '#config/config.ts';
 import type { Signal } from '#src/domain/signal.ts';
-import type { VerifyApiKey } from '#src/flows/api_keys.ts';
+import type { VerifyApiKey } from '#src/flows/access/api_keys.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import type { SignalHub } from '#src/subscribers/signal_hub.ts';
 import { type AnswerOptions, answerProblem } from './answer_problem.ts';

@@ -1,13 +1,13 @@
 /** The clock's door: work that nobody asks for but time. Each job says how often; a failed run is logged and tried again next time. */
 import type { Logger } from 'pino';
 import type { Config } from '#config/config.ts';
-import type { LogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
-import type { MailDelivery } from '#src/flows/deliver_mails.ts';
-import { deleteDueMembers } from '#src/flows/leave_tenant.ts';
-import { resealAll } from '#src/flows/reseal.ts';
-import { type KeyContext, keepAllKeys, signingKeyRules } from '#src/flows/rotate_keys.ts';
+import { tidyFleet } from '#src/flows/devices/tidy_devices.ts';
+import { resealAll } from '#src/flows/keys/reseal.ts';
+import { type KeyContext, keepAllKeys, signingKeyRules } from '#src/flows/keys/rotate_keys.ts';
+import type { MailDelivery } from '#src/flows/mail/deliver_mails.ts';
+import { deleteDueMembers } from '#src/flows/people/leave_tenant.ts';
+import type { LogoutDelivery } from '#src/flows/sessions/deliver_backchannel_logouts.ts';
 import { sweep, sweepDeliveredLogouts, sweepExpiredSessions, sweepSettledMails } from '#src/flows/sweep.ts';
-import { tidyFleet } from '#src/flows/tidy_devices.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { PasswordHasher } from '#src/foundation/password_hashing.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';

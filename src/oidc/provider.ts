@@ -169,7 +169,7 @@ export function createProvider(
     jwks: { keys: publicationOrder(material.keys).map((key) => openKey(key, tenant, sealer)) },
     routes: endpointPaths,
     fetch: dependencies.egress.fetch,
-    // The outbox tells applications, again and again until they know (flows/deliver_backchannel_logouts.ts); the engine's own
+    // The outbox tells applications, again and again until they know (flows/sessions/deliver_backchannel_logouts.ts); the engine's own
     // feature would tell them once, while the person waits, and stays off.
     discovery: {
       backchannel_logout_supported: true,

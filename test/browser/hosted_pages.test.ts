@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { jest } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
-import { addMember } from '#src/flows/manage_people.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { describeWithChromium, launchChromium } from '#test/support/browser.ts';
 import { axeViolations, sidewaysScroll, signInAs, takeShots, visit } from '#test/support/browser_visit.ts';
 import { type RunningApplication, registerClient, startForeignSite } from '#test/support/relying_parties.ts';

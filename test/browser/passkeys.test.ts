@@ -1,7 +1,7 @@
 /** Passkeys in Chromium with a virtual authenticator: added on the person's own pages, used by autofill, by button, as a second factor. */
 import { jest } from '@jest/globals';
 import type { Browser, CDPSession, Page } from 'playwright-core';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { describeWithChromium, launchChromium } from '#test/support/browser.ts';
 import { axeViolations, type BrowserVisit, signInAs, visit } from '#test/support/browser_visit.ts';
 import { newPersonWithTotp, totpCode } from '#test/support/second_factor.ts';

@@ -1,7 +1,7 @@
 /** examples/web-app against the real product in a real browser: two tenants, with and without JavaScript, in two languages. */
 import { jest } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
-import { addMember } from '#src/flows/manage_people.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { describeWithChromium, launchChromium } from '#test/support/browser.ts';
 import { axeViolations, sidewaysScroll, signInAs, takeShots, visit } from '#test/support/browser_visit.ts';
 import { type RunningApplication, startWebApp } from '#test/support/relying_parties.ts';

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { countAttempt } from '#src/flows/attempts.ts';
+import { countAttempt } from '#src/flows/sign_in/attempts.ts';
 import { testMasterKey } from '#test/support/cluster.ts';
 import { type RedisServer, startRedisServer } from '#test/support/redis_server.ts';
 import { readEvents } from '#test/support/superuser.ts';

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DemoFile, seedDemo } from '#src/flows/seed_demo.ts';
+import { type DemoFile, seedDemo } from '#src/flows/tenants/seed_demo.ts';
 import { readSignInCandidate } from '#src/storage/tables/people.ts';
 import { findTenantBySlug } from '#src/storage/tables/tenants.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -1,6 +1,6 @@
 /** `poort session …` against the database of a running server. */
 import { rm } from 'node:fs/promises';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, createUserAgent, exchangeCode, introspect } from '#test/support/user_agent.ts';

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { ATTEMPT_KINDS, type AttemptKind } from '#src/domain/sign_in_throttle.ts';
 import { tenantId } from '#src/domain/tenant.ts';
-import { type BegunLock, recordLock, unlockAccount } from '#src/flows/account_lock.ts';
-import { type Attempt, type AttemptServices, countAttempt, forgiveAttempt } from '#src/flows/attempts.ts';
-import { addMember, changeMembershipStatus } from '#src/flows/manage_people.ts';
+import { addMember, changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { type BegunLock, recordLock, unlockAccount } from '#src/flows/sign_in/account_lock.ts';
+import { type Attempt, type AttemptServices, countAttempt, forgiveAttempt } from '#src/flows/sign_in/attempts.ts';
 import { readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';

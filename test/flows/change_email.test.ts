@@ -1,8 +1,8 @@
 import { userId } from '#src/domain/user.ts';
-import { requestEmailChange } from '#src/flows/change_email.ts';
-import { changePassword } from '#src/flows/change_password.ts';
-import { revokePersonSessions } from '#src/flows/manage_sessions.ts';
-import type { VisitorContext } from '#src/flows/visitor_context.ts';
+import { requestEmailChange } from '#src/flows/people/change_email.ts';
+import { changePassword } from '#src/flows/people/change_password.ts';
+import type { VisitorContext } from '#src/flows/proofs/visitor_context.ts';
+import { revokePersonSessions } from '#src/flows/sessions/manage_sessions.ts';
 import { mailsOf } from '#test/support/mailbox.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';
 import { signInServicesOf } from '#test/support/sign_in.ts';

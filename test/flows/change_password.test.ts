@@ -1,7 +1,7 @@
 /** A new password, and the end of everything the old one opened: all of it or nothing, and once. */
-import { changePassword, type PasswordChange } from '#src/flows/change_password.ts';
-import { addMember } from '#src/flows/manage_people.ts';
-import { listPersonSessions } from '#src/flows/manage_sessions.ts';
+import { changePassword, type PasswordChange } from '#src/flows/people/change_password.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
+import { listPersonSessions } from '#src/flows/sessions/manage_sessions.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

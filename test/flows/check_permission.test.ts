@@ -1,6 +1,6 @@
-import { checkPermission, readRights } from '#src/flows/check_permission.ts';
-import { addMember, changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { createRole } from '#src/flows/manage_roles.ts';
+import { checkPermission, readRights } from '#src/flows/access/check_permission.ts';
+import { createRole } from '#src/flows/access/manage_roles.ts';
+import { addMember, changeMembershipStatus } from '#src/flows/people/manage_people.ts';
 import type { TenantDatabase } from '#src/storage/database.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';

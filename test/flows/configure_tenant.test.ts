@@ -1,5 +1,5 @@
 /** A tenant says differently what the installation says, and every server builds its engine anew. */
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';

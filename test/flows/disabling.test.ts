@@ -1,6 +1,6 @@
-import { disableClient } from '#src/flows/manage_clients.ts';
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
+import { disableClient } from '#src/flows/clients/manage_clients.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { changeTenantStatus } from '#src/flows/tenants/manage_tenants.ts';
 import { type HeaderList, type RawAnswer, sendRaw } from '#test/support/raw_http.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -1,7 +1,7 @@
 /** People of another product: every line judged by itself, nothing of anybody known changed, and again and again the same. */
 import { hash as hashBcrypt } from '@node-rs/bcrypt';
-import { type ImportReport, importPeople, type RefusedLine } from '#src/flows/import_people.ts';
-import { addMember, showMember } from '#src/flows/manage_people.ts';
+import { type ImportReport, importPeople, type RefusedLine } from '#src/flows/people/import_people.ts';
+import { addMember, showMember } from '#src/flows/people/manage_people.ts';
 import { isUsablePasswordHash } from '#src/foundation/password_hashing.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -1,5 +1,5 @@
 /** All judges together, on the settings that are shipped. */
-import { judgePassword, type PasswordToJudge } from '#src/flows/judge_password.ts';
+import { judgePassword, type PasswordToJudge } from '#src/flows/people/judge_password.ts';
 import { createLogger } from '#src/foundation/logger.ts';
 import { createPasswordHasher } from '#src/foundation/password_hashing.ts';
 import { type BreachedPasswords, createBreachedPasswords } from '#src/gateways/breached_passwords.ts';

@@ -1,5 +1,5 @@
 import * as jose from 'jose';
-import { createApi, createClient, disableClient, rotateClientSecret } from '#src/flows/manage_clients.ts';
+import { createApi, createClient, disableClient, rotateClientSecret } from '#src/flows/clients/manage_clients.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { callEndpoint } from '#test/support/user_agent.ts';

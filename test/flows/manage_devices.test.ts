@@ -3,8 +3,7 @@ import * as jose from 'jose';
 import { AUTHENTICATION_CONTEXTS } from '#src/domain/authentication.ts';
 import { peopleSettingsOf } from '#src/domain/people_settings.ts';
 import type { UserId } from '#src/domain/user.ts';
-import { acceptDevice, listOffers, offerDevice, withdrawOffer } from '#src/flows/hand_over_device.ts';
-import { deleteMember } from '#src/flows/leave_tenant.ts';
+import { acceptDevice, listOffers, offerDevice, withdrawOffer } from '#src/flows/devices/hand_over_device.ts';
 import {
   changeDevice,
   changeDevices,
@@ -13,9 +12,10 @@ import {
   listDevices,
   renameDevice,
   showDevice,
-} from '#src/flows/manage_devices.ts';
-import { reportTelemetry } from '#src/flows/report_telemetry.ts';
-import { tidyFleet } from '#src/flows/tidy_devices.ts';
+} from '#src/flows/devices/manage_devices.ts';
+import { reportTelemetry } from '#src/flows/devices/report_telemetry.ts';
+import { tidyFleet } from '#src/flows/devices/tidy_devices.ts';
+import { deleteMember } from '#src/flows/people/leave_tenant.ts';
 import { createPairer } from '#test/support/device_pairing.ts';
 import { type PairedDevice, pairDevice } from '#test/support/fleet.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

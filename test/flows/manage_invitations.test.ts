@@ -1,6 +1,6 @@
-import { createInvitation, listTenantInvitations, revokeInvitation } from '#src/flows/manage_invitations.ts';
-import { changeMembershipStatus, showMember } from '#src/flows/manage_people.ts';
-import { createRole } from '#src/flows/manage_roles.ts';
+import { createRole } from '#src/flows/access/manage_roles.ts';
+import { createInvitation, listTenantInvitations, revokeInvitation } from '#src/flows/people/manage_invitations.ts';
+import { changeMembershipStatus, showMember } from '#src/flows/people/manage_people.ts';
 import { mailsOf } from '#test/support/mailbox.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { createMovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -1,4 +1,4 @@
-import { addMember, changeMembershipStatus, showMember } from '#src/flows/manage_people.ts';
+import { addMember, changeMembershipStatus, showMember } from '#src/flows/people/manage_people.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';

@@ -1,4 +1,4 @@
-import { changeTenantStatus, createTenant } from '#src/flows/manage_tenants.ts';
+import { changeTenantStatus, createTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 

@@ -1,10 +1,10 @@
 /** What people do with their own account, as the flows see it: names, history, and everything that is known of them. */
 
-import { exportPerson } from '#src/flows/export_person.ts';
 import type { FlowContext } from '#src/flows/flow_context.ts';
-import { addMember } from '#src/flows/manage_people.ts';
-import { showActivity } from '#src/flows/show_activity.ts';
-import { updateProfile } from '#src/flows/update_profile.ts';
+import { exportPerson } from '#src/flows/people/export_person.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
+import { showActivity } from '#src/flows/people/show_activity.ts';
+import { updateProfile } from '#src/flows/people/update_profile.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { pairDevice } from '#test/support/fleet.ts';
 import { giveBackupCodes, giveTotp } from '#test/support/second_factor.ts';

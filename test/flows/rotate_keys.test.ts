@@ -1,8 +1,8 @@
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import type { TenantId } from '#src/domain/tenant.ts';
-import { createApi } from '#src/flows/manage_clients.ts';
-import { changeTenantStatus, createTenant } from '#src/flows/manage_tenants.ts';
-import { keepAllKeys, keepKeys, retireKey, rotateKeys, signingKeyRules } from '#src/flows/rotate_keys.ts';
+import { createApi } from '#src/flows/clients/manage_clients.ts';
+import { keepAllKeys, keepKeys, retireKey, rotateKeys, signingKeyRules } from '#src/flows/keys/rotate_keys.ts';
+import { changeTenantStatus, createTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { startJobs } from '#src/server.ts';
 import { sendRaw } from '#test/support/raw_http.ts';
 import { eventually, terminateProductConnections, withConnection } from '#test/support/sql.ts';

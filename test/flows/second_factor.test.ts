@@ -1,11 +1,11 @@
 /** Going on with a sign-in, as the flows do it: each proof once, on whichever server, and nothing looked at that was not counted. */
 import type { PeopleSettings } from '#src/domain/people_settings.ts';
-import { finish, type SignInPlace, type SignInServices } from '#src/flows/authentication_steps.ts';
-import { changePassword } from '#src/flows/change_password.ts';
-import { sendEmailCode } from '#src/flows/email_codes.ts';
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { continueSignIn, findPendingSignIn } from '#src/flows/second_factor.ts';
-import { signIn } from '#src/flows/sign_in.ts';
+import { changePassword } from '#src/flows/people/change_password.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { finish, type SignInPlace, type SignInServices } from '#src/flows/sign_in/authentication_steps.ts';
+import { sendEmailCode } from '#src/flows/sign_in/email_codes.ts';
+import { continueSignIn, findPendingSignIn } from '#src/flows/sign_in/second_factor.ts';
+import { signIn } from '#src/flows/sign_in/sign_in.ts';
 import { mailContext, totpSecretContext } from '#src/foundation/sealing_contexts.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';
 import { giveBackupCodes, newPersonWithTotp, totpCode } from '#test/support/second_factor.ts';

@@ -1,5 +1,5 @@
 import type { Mail } from '#src/domain/mail.ts';
-import { type MailContext, queueMail } from '#src/flows/send_mail.ts';
+import { type MailContext, queueMail } from '#src/flows/mail/send_mail.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { createMovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';

@@ -1,5 +1,5 @@
 /** A client that is changed is what registration would have let it be, and every server knows. */
-import { type ClientChanges, createClient, disableClient, updateClient } from '#src/flows/manage_clients.ts';
+import { type ClientChanges, createClient, disableClient, updateClient } from '#src/flows/clients/manage_clients.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';

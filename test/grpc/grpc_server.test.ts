@@ -1,6 +1,6 @@
 /** How the third door stands open: to whom, by which certificates, and how it closes. */
 import { Client, credentials, status } from '@grpc/grpc-js';
-import { createApiKey } from '#src/flows/manage_api_keys.ts';
+import { createApiKey } from '#src/flows/access/manage_api_keys.ts';
 import { createCertificateAuthority } from '#test/support/certificates.ts';
 import { connectGrpc, tlsCredentials } from '#test/support/grpc_client.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';

@@ -1,9 +1,9 @@
 /** The third door: the same answers as REST by the same policy, to services that hold an API key of a tenant. */
 import { jest } from '@jest/globals';
-import { createApiKey, revokeApiKey } from '#src/flows/manage_api_keys.ts';
-import { addMember, changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { createRole } from '#src/flows/manage_roles.ts';
-import { changeTenantStatus, configureTenant } from '#src/flows/manage_tenants.ts';
+import { createApiKey, revokeApiKey } from '#src/flows/access/manage_api_keys.ts';
+import { createRole } from '#src/flows/access/manage_roles.ts';
+import { addMember, changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { changeTenantStatus, configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { callApi } from '#test/support/api_calls.ts';
 import { beginPairing, createPairer, pollFor } from '#test/support/device_pairing.ts';
 import { connectGrpc, type GrpcAnswer, type GrpcClient } from '#test/support/grpc_client.ts';

@@ -1,6 +1,7 @@
 /** The program of docs/integration/resource-servers.md, as it is printed, at a running Poort. */
-import { addMember } from '#src/flows/manage_people.ts';
-import { createRole } from '#src/flows/manage_roles.ts';
+
+import { createRole } from '#src/flows/access/manage_roles.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { callApi, personToken } from '#test/support/api_calls.ts';
 import { type DocumentedProgram, runDocumentedProgram } from '#test/support/documented_program.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -1,6 +1,6 @@
 /** What a guard keeps, for how long, and how it hears that something ended. */
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { revokePersonSessions } from '#src/flows/manage_sessions.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { revokePersonSessions } from '#src/flows/sessions/manage_sessions.ts';
 import { type AuthenticateOptions, authenticate, type PushState } from '#src/guard/guard.js';
 import { createStillClock, startGuardedApi, type WatchedFetch, watchFetch } from '#test/support/guarded_apis.ts';
 import { type MovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';

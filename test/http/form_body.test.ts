@@ -2,7 +2,7 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { createLane } from '#src/foundation/lane.ts';
-import { readFormBody } from '#src/http/pages/form_body.ts';
+import { readFormBody } from '#src/http/pages/kit/form_body.ts';
 
 describe('a form that is sent byte by byte', () => {
   it('stands in nobody’s way, and is read when it is there', async () => {

@@ -1,5 +1,5 @@
 /** A browser is sent only where a client is registered, compared byte for byte. */
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { formType, openInteraction } from '#test/support/attack_surface.ts';
 import { type RawAnswer, sendRaw } from '#test/support/raw_http.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

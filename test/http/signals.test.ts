@@ -2,12 +2,12 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { SIGNAL_TYPES } from '#src/domain/signal.ts';
 import type { UserId } from '#src/domain/user.ts';
-import { createApiKey, revokeApiKey } from '#src/flows/manage_api_keys.ts';
-import { disableClient } from '#src/flows/manage_clients.ts';
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { createRole } from '#src/flows/manage_roles.ts';
-import { revokePersonSessions } from '#src/flows/manage_sessions.ts';
-import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
+import { createApiKey, revokeApiKey } from '#src/flows/access/manage_api_keys.ts';
+import { createRole } from '#src/flows/access/manage_roles.ts';
+import { disableClient } from '#src/flows/clients/manage_clients.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { revokePersonSessions } from '#src/flows/sessions/manage_sessions.ts';
+import { changeTenantStatus } from '#src/flows/tenants/manage_tenants.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, callEndpoint, createUserAgent, exchangeCode, refresh } from '#test/support/user_agent.ts';

@@ -1,10 +1,10 @@
-import { createApiKey } from '#src/flows/manage_api_keys.ts';
-import { addDetailsType } from '#src/flows/manage_authorization_details.ts';
-import { brandTenant } from '#src/flows/manage_branding.ts';
-import { createClient } from '#src/flows/manage_clients.ts';
-import { addMember } from '#src/flows/manage_people.ts';
-import { createInitialAccessToken, registerClient } from '#src/flows/register_clients.ts';
-import { queueMail } from '#src/flows/send_mail.ts';
+import { createApiKey } from '#src/flows/access/manage_api_keys.ts';
+import { addDetailsType } from '#src/flows/access/manage_authorization_details.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { createInitialAccessToken, registerClient } from '#src/flows/clients/register_clients.ts';
+import { queueMail } from '#src/flows/mail/send_mail.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
+import { brandTenant } from '#src/flows/tenants/manage_branding.ts';
 import { sha256, uuidv7 } from '#src/foundation/identifiers.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { eventRow } from '#src/storage/event_log.ts';

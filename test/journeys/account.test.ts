@@ -1,6 +1,6 @@
 /** The person's own pages as a browser without scripts walks them, and what must not work: other people's things, other tenants, old sign-ins. */
-import { configureTenant } from '#src/flows/manage_tenants.ts';
-import { accountAreas } from '#src/http/pages/account_frame.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
+import { accountAreas } from '#src/http/pages/account/account_frame.ts';
 import { giveTotp, totpCode } from '#test/support/second_factor.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -1,8 +1,8 @@
 /** Rich authorization requests (RFC 9396): a person reads what is asked for, and the token holds that and nothing else. */
 import * as jose from 'jose';
-import { addDetailsType } from '#src/flows/manage_authorization_details.ts';
-import { updateClient } from '#src/flows/manage_clients.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { addDetailsType } from '#src/flows/access/manage_authorization_details.ts';
+import { updateClient } from '#src/flows/clients/manage_clients.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import {

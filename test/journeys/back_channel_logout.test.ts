@@ -3,9 +3,9 @@
  * waits for time to pass: it is passed in.
  */
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
-import { createLogoutDelivery, type LogoutDelivery } from '#src/flows/deliver_backchannel_logouts.ts';
-import { createClient, disableClient } from '#src/flows/manage_clients.ts';
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
+import { createClient, disableClient } from '#src/flows/clients/manage_clients.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { createLogoutDelivery, type LogoutDelivery } from '#src/flows/sessions/deliver_backchannel_logouts.ts';
 import {
   listBackchannelLogouts,
   listPersonSessions,
@@ -13,7 +13,7 @@ import {
   revokePersonSessions,
   revokeSession,
   revokeTenantSessions,
-} from '#src/flows/manage_sessions.ts';
+} from '#src/flows/sessions/manage_sessions.ts';
 import { sweepDeliveredLogouts, sweepExpiredSessions } from '#src/flows/sweep.ts';
 import { createEgress, type Egress } from '#src/gateways/egress.ts';
 import { countDeadLogouts } from '#src/storage/tables/backchannel_logouts.ts';

@@ -9,9 +9,9 @@ import {
   REQUEST_LIFETIME_SECONDS,
   REQUEST_LIMITS,
 } from '#src/domain/backchannel_authentication.ts';
-import { createClient, disableClient } from '#src/flows/manage_clients.ts';
-import { addMember, changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { createClient, disableClient } from '#src/flows/clients/manage_clients.ts';
+import { addMember, changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { callServer } from '#test/support/installation.ts';
 import { discoverAs } from '#test/support/relying_party.ts';
 import { type EventSeen, queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

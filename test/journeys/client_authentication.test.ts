@@ -1,7 +1,7 @@
 /** How clients say who they are, and that what says so for one server, tenant or client says nothing for another. */
 import { createServer } from 'node:http';
 import * as jose from 'jose';
-import { createClient, rotateClientSecret, updateClient } from '#src/flows/manage_clients.ts';
+import { createClient, rotateClientSecret, updateClient } from '#src/flows/clients/manage_clients.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { registerAs } from '#test/support/protocol.ts';
 import { freePort, startTestServer } from '#test/support/test_server.ts';

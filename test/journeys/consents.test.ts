@@ -1,7 +1,7 @@
 /** What a person agrees to, over all their browsers: asked once, again only for what is new, and taken back with all that came of it. */
-import { disableClient } from '#src/flows/manage_clients.ts';
-import { listPersonConsents, revokeConsent } from '#src/flows/manage_consents.ts';
-import { addMember } from '#src/flows/manage_people.ts';
+import { disableClient } from '#src/flows/clients/manage_clients.ts';
+import { listPersonConsents, revokeConsent } from '#src/flows/people/manage_consents.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { registerClient } from '#test/support/relying_parties.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -1,6 +1,6 @@
 /** A person pairs a device (RFC 8628) at the pages, without JavaScript: the code, the sign-in, the comparison, the answer. */
 
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { beginPairing, createPairer, deviceNameOn, pollFor } from '#test/support/device_pairing.ts';
 import { lastMailTo } from '#test/support/mailbox.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

@@ -2,7 +2,7 @@
 import * as jose from 'jose';
 import * as client from 'openid-client';
 import type { ClientRequest } from '#src/domain/client.ts';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { clientCertHeader, importerCertificate } from '#test/support/client_certificates.ts';
 import { everythingOn, registerAs, switchOn } from '#test/support/protocol.ts';
 import { passPages, signInWith } from '#test/support/relying_party.ts';

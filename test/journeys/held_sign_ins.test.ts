@@ -1,7 +1,7 @@
 /** A sign-in that was judged and is held back: what ends a person's sessions ends it too, whoever was signed in there before. */
 import { decodeJwt } from 'jose';
-import { changePassword } from '#src/flows/change_password.ts';
-import { signIn } from '#src/flows/sign_in.ts';
+import { changePassword } from '#src/flows/people/change_password.ts';
+import { signIn } from '#src/flows/sign_in/sign_in.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';
 import { newPersonWithTotp, totpCode } from '#test/support/second_factor.ts';
 import { placeAt, signInServicesOf } from '#test/support/sign_in.ts';

@@ -2,9 +2,9 @@
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import type { Config } from '#config/config.ts';
 import { judgeMasterKeys } from '#src/cli/master_keys.ts';
-import { findKeyProblems } from '#src/flows/check_keys.ts';
-import { resealAll } from '#src/flows/reseal.ts';
-import { retireKey, rotateKeys, signingKeyRules } from '#src/flows/rotate_keys.ts';
+import { findKeyProblems } from '#src/flows/keys/check_keys.ts';
+import { resealAll } from '#src/flows/keys/reseal.ts';
+import { retireKey, rotateKeys, signingKeyRules } from '#src/flows/keys/rotate_keys.ts';
 import { startJobs } from '#src/server.ts';
 import { readMasterKeyInUse } from '#src/storage/installation.ts';
 import { type Balancer, startBalancer } from '#test/support/balancer.ts';

@@ -1,6 +1,6 @@
 /** Programs with nobody in front of them (RFC 6749 §4.4): what one machine may have is its own, its tenant's, and nothing more. */
 import * as jose from 'jose';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { blocksOf, runDocumentedProgram } from '#test/support/documented_program.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { callEndpoint, type EndpointAnswer, introspect } from '#test/support/user_agent.ts';

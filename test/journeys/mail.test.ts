@@ -3,16 +3,16 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Mail } from '#src/domain/mail.ts';
-import { findKeyProblems } from '#src/flows/check_keys.ts';
-import { createMailDelivery, type MailDelivery } from '#src/flows/deliver_mails.ts';
-import { listTenantMails, retryMails } from '#src/flows/manage_mails.ts';
-import { resealAll } from '#src/flows/reseal.ts';
-import { queueMail } from '#src/flows/send_mail.ts';
+import { findKeyProblems } from '#src/flows/keys/check_keys.ts';
+import { resealAll } from '#src/flows/keys/reseal.ts';
+import { createMailDelivery, type MailDelivery } from '#src/flows/mail/deliver_mails.ts';
+import { listTenantMails, retryMails } from '#src/flows/mail/manage_mails.ts';
+import { queueMail } from '#src/flows/mail/send_mail.ts';
 import { sweepSettledMails } from '#src/flows/sweep.ts';
 import { createSealer } from '#src/foundation/sealing.ts';
 import { Secret } from '#src/foundation/secret.ts';
 import { createMailServer } from '#src/gateways/mail_server.ts';
-import { renderMail } from '#src/http/pages/render_mail.ts';
+import { renderMail } from '#src/http/pages/kit/render_mail.ts';
 import { countDeadMails } from '#src/storage/tables/mails.ts';
 import { testMasterKey } from '#test/support/cluster.ts';
 import { longToken, mailCode, mailsOfEveryKind, queueAt } from '#test/support/mails.ts';

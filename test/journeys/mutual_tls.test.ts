@@ -2,8 +2,8 @@
 import type { X509Certificate } from 'node:crypto';
 import * as client from 'openid-client';
 import type { ClientRequest } from '#src/domain/client.ts';
-import { createClient } from '#src/flows/manage_clients.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import {
   clientCertHeader,
   escapedPemHeader,

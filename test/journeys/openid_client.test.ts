@@ -1,6 +1,6 @@
 import * as jose from 'jose';
 import * as client from 'openid-client';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { discoverAs, passPages, signInWith } from '#test/support/relying_party.ts';
 import { ageUsedValues, readEvents } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

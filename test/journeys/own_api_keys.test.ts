@@ -1,5 +1,5 @@
 /** A person and their API keys, on the pages of the account and without JavaScript. */
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { callApi } from '#test/support/api_calls.ts';
 import { openOwnPage } from '#test/support/own_pages.ts';
 import { createMovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -2,7 +2,7 @@
 import { pbkdf2Sync, scryptSync } from 'node:crypto';
 import { hash as hashBcrypt } from '@node-rs/bcrypt';
 import { argon2i, argon2id, hash as hashArgon2 } from 'argon2';
-import { addMember } from '#src/flows/manage_people.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorizationRequest, createUserAgent } from '#test/support/user_agent.ts';

@@ -1,6 +1,6 @@
 import { hash as hashWithBcrypt } from '@node-rs/bcrypt';
-import { addMember, changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { signIn } from '#src/flows/sign_in.ts';
+import { addMember, changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { signIn } from '#src/flows/sign_in/sign_in.ts';
 import { createPasswordHasher } from '#src/foundation/password_hashing.ts';
 import { placeAt, signInServicesOf } from '#test/support/sign_in.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

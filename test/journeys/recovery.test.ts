@@ -1,5 +1,5 @@
 /** How people get in again who forgot their password, through the pages and their mailbox. */
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
 import { mailsOf } from '#test/support/mailbox.ts';
 import { newPersonWithTotp, totpCode } from '#test/support/second_factor.ts';
 import { readEvents } from '#test/support/superuser.ts';
@@ -156,7 +156,7 @@ describe('a reset', () => {
 describe('whoever has not proven their address', () => {
   it('is asked to by mail when they sign in with the right password, and is told nothing', async () => {
     const email = newAddress();
-    const { addMember } = await import('#src/flows/manage_people.ts');
+    const { addMember } = await import('#src/flows/people/manage_people.ts');
     await addMember(server.context, { tenantId: acme.id, email, password: goodPassword, roles: [], verified: false });
     const before = (await mailsOf(server, acme)).length;
     expect(await canSignIn(server, acme, { email, password: 'not this one at all' })).toBe(false);

@@ -1,5 +1,5 @@
 /** How people come in by themselves, through the pages and their mailbox, without a script. */
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { mailsOf } from '#test/support/mailbox.ts';
 import { eventually } from '#test/support/sql.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';

@@ -1,7 +1,7 @@
 /** What a client may ask for and how it is answered: pushed requests, resources, single claims, posted and signed answers. */
 import * as jose from 'jose';
 import * as client from 'openid-client';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { generateSigningKeyPair } from '#src/foundation/key_pairs.ts';
 import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
 import { insertSigningKey } from '#src/storage/tables/signing_keys.ts';

@@ -4,9 +4,9 @@
  */
 import * as jose from 'jose';
 import type { UserId } from '#src/domain/user.ts';
-import { addMember } from '#src/flows/manage_people.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
-import { resetSecondFactor } from '#src/flows/reset_second_factor.ts';
+import { resetSecondFactor } from '#src/flows/factors/reset_second_factor.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { openInteraction } from '#test/support/attack_surface.ts';
 import { openOwnPage, shownCodesOf, shownSecretOf } from '#test/support/own_pages.ts';
 import { giveTotp, newPersonWithTotp, totpCode } from '#test/support/second_factor.ts';

@@ -1,11 +1,11 @@
 /** Sessions seen and ended from outside the browser: one, all of a person, all of a tenant; dead at once on every server. */
-import { addMember } from '#src/flows/manage_people.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import {
   listPersonSessions,
   revokePersonSessions,
   revokeSession,
   revokeTenantSessions,
-} from '#src/flows/manage_sessions.ts';
+} from '#src/flows/sessions/manage_sessions.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
 import {

@@ -1,4 +1,4 @@
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import {
   authorizationRequest,

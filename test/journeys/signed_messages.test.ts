@@ -1,7 +1,7 @@
 /** Signed requests (RFC 9101) and signed answers (JARM): work where they are on, are not there where they are off. */
 import * as jose from 'jose';
 import * as client from 'openid-client';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { registerAs, switchOn } from '#test/support/protocol.ts';
 import { discoverAs, passPages } from '#test/support/relying_party.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

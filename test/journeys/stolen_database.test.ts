@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import * as jose from 'jose';
 import * as client from 'openid-client';
-import { createClient, rotateClientSecret, updateClient } from '#src/flows/manage_clients.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { createClient, rotateClientSecret, updateClient } from '#src/flows/clients/manage_clients.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
 import { createTestSealer, testMasterKey } from '#test/support/cluster.ts';
 import { discoverAs, signInWith } from '#test/support/relying_party.ts';

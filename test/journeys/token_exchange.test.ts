@@ -1,9 +1,9 @@
 /** An API that was called with a token goes on to another API of its tenant (RFC 8693): narrower, shorter, and never in disguise. */
 import * as jose from 'jose';
 import * as client from 'openid-client';
-import { createApi, createClient, disableClient, updateClient } from '#src/flows/manage_clients.ts';
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { createApi, createClient, disableClient, updateClient } from '#src/flows/clients/manage_clients.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { callServer } from '#test/support/installation.ts';
 import { discoverAs } from '#test/support/relying_party.ts';
 import { readEvents } from '#test/support/superuser.ts';

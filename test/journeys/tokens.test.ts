@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import * as jose from 'jose';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { assignRoles } from '#src/storage/tables/people.ts';
 import { insertRole } from '#src/storage/tables/roles.ts';

@@ -4,7 +4,7 @@
  */
 import { type ClientRequest, planClient } from '#src/domain/client.ts';
 import { type EgressPermissions, egressPermissions } from '#src/domain/egress.ts';
-import { createClient, updateClient } from '#src/flows/manage_clients.ts';
+import { createClient, updateClient } from '#src/flows/clients/manage_clients.ts';
 import { everythingOn, registerAs } from '#test/support/protocol.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { EVERYWHERE, lookalikes, mutations, NOWHERE, registeredAddress } from '#test/support/url_corpus.ts';

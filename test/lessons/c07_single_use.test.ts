@@ -7,7 +7,7 @@ import * as jose from 'jose';
 import Provider from 'oidc-provider';
 import { artifactModels } from '#adapters/artifacts_adapter.ts';
 import { hashOf, UnitOfWork } from '#adapters/unit_of_work.ts';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { openDatabase } from '#src/storage/database.ts';
 import { openInteraction } from '#test/support/attack_surface.ts';
 import { createAuthenticator, passkeyOptionsOf } from '#test/support/authenticator.ts';

@@ -4,7 +4,7 @@
  * every request has decided before and commits afterwards. Nothing usable comes out, then or when they are let in again. That attempts
  * are counted exactly while they are made at once is in test/journeys/people.test.ts.
  */
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
 import { openInteraction } from '#test/support/attack_surface.ts';
 import { connect, eventually, type SqlConnection, withConnection } from '#test/support/sql.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -4,8 +4,8 @@
  * server processes that know of each other only what their store tells them. The same from PostgreSQL and from a real Redis.
  */
 import { randomUUID } from 'node:crypto';
-import { countAttempt } from '#src/flows/attempts.ts';
-import { addMember } from '#src/flows/manage_people.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
+import { countAttempt } from '#src/flows/sign_in/attempts.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { type RedisServer, startRedisServer } from '#test/support/redis_server.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

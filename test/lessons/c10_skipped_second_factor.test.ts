@@ -4,8 +4,8 @@
  * has not proven what the organisation asks for.
  */
 import fc from 'fast-check';
-import { addMember } from '#src/flows/manage_people.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { openInteraction } from '#test/support/attack_surface.ts';
 import { giveBackupCodes, newPersonWithTotp, totpCode } from '#test/support/second_factor.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';

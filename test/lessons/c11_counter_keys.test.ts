@@ -4,7 +4,7 @@
  * a lock is not prolonged by trying on (casdoor 5eec173f8, Keycloak CVE-2024-4629).
  */
 import { randomUUID } from 'node:crypto';
-import { addMember } from '#src/flows/manage_people.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { sendRaw } from '#test/support/raw_http.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { createMovableClock, startTestServer, type TestServer } from '#test/support/test_server.ts';

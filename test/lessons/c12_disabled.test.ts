@@ -6,8 +6,8 @@
  */
 import { deviceGrantType } from '#src/domain/device_grant.ts';
 import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
-import { createClient } from '#src/flows/manage_clients.ts';
-import { retireKey } from '#src/flows/rotate_keys.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { retireKey } from '#src/flows/keys/rotate_keys.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { authorizationRequest, authorize, createUserAgent, type EndpointAnswer } from '#test/support/user_agent.ts';

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { deviceGrantType } from '#src/domain/device_grant.ts';
 import { ATTEMPT_KINDS } from '#src/domain/sign_in_throttle.ts';
 import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
-import { countAttempt } from '#src/flows/attempts.ts';
+import { countAttempt } from '#src/flows/sign_in/attempts.ts';
 import { registerHelpDesk } from '#test/support/help_desk.ts';
 import { switchOn } from '#test/support/protocol.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';
@@ -108,13 +108,15 @@ describe('C13: a lock', () => {
 
 /** Flows that look at something a stranger can guess, and why those that do not count need not. */
 const uncounted: Readonly<Record<string, string>> = {
-  'src/flows/judge_password.ts': 'compares a new password with earlier ones, for somebody who was let in to change it',
-  'src/flows/manage_people.ts': 'an administrator adds somebody: nobody is signed in by it',
-  'src/flows/enrol_at_sign_in.ts':
+  'src/flows/people/judge_password.ts':
+    'compares a new password with earlier ones, for somebody who was let in to change it',
+  'src/flows/people/manage_people.ts': 'an administrator adds somebody: nobody is signed in by it',
+  'src/flows/sign_in/enrol_at_sign_in.ts':
     'goes on with what continueWith or a counted password has proven, and a code of the secret just shown',
-  'src/flows/set_up_factors.ts': 'compares a code with the secret that was just shown to whoever types it',
-  'src/flows/verify.ts': 'each proof has five tries of its own, counted before it is looked at (flows/proofs.ts)',
-  'src/flows/seed_demo.ts': 'the demo looks whether its own password is still the one in demo.json',
+  'src/flows/factors/set_up_factors.ts': 'compares a code with the secret that was just shown to whoever types it',
+  'src/flows/proofs/verify.ts':
+    'each proof has five tries of its own, counted before it is looked at (flows/proofs/proofs.ts)',
+  'src/flows/tenants/seed_demo.ts': 'the demo looks whether its own password is still the one in demo.json',
 };
 
 describe('C13: a flow that looks at what can be guessed', () => {
@@ -127,13 +129,13 @@ describe('C13: a flow that looks at what can be guessed', () => {
 
   it('counts the attempt before, or says here why it need not', () => {
     const looking = sources.filter(({ text }) => looks.test(text));
-    expect(looking.map(({ file }) => file)).toContain('src/flows/sign_in.ts');
+    expect(looking.map(({ file }) => file)).toContain('src/flows/sign_in/sign_in.ts');
     const forgetful = looking.filter(({ file, text }) => !counts.test(text) && !(file in uncounted));
     expect(forgetful.map(({ file }) => file)).toEqual([]);
   });
 
   it('is the only way to an authentication', () => {
-    // Everything that signs somebody in ends in one of these two (src/flows/authentication_steps.ts).
+    // Everything that signs somebody in ends in one of these two (src/flows/sign_in/authentication_steps.ts).
     const doors = sources.filter(
       ({ file, text }) => /\b(?:proceed|finish)\(services\b/.test(text) && !file.endsWith('authentication_steps.ts'),
     );

@@ -5,9 +5,9 @@
  */
 import fc from 'fast-check';
 import * as jose from 'jose';
-import { createApi } from '#src/flows/manage_clients.ts';
-import { addMember } from '#src/flows/manage_people.ts';
-import { createRole } from '#src/flows/manage_roles.ts';
+import { createRole } from '#src/flows/access/manage_roles.ts';
+import { createApi } from '#src/flows/clients/manage_clients.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { registerAs } from '#test/support/protocol.ts';
 import { passPages } from '#test/support/relying_party.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -6,10 +6,10 @@
  */
 import { DEVICE_CODE_SECONDS } from '#src/domain/device_grant.ts';
 import { parseUserCode, USER_CODE_LENGTH, USER_CODE_LETTERS, USER_CODE_SPACE } from '#src/domain/user_code.ts';
-import { countAttempt } from '#src/flows/attempts.ts';
-import { createClient, disableClient } from '#src/flows/manage_clients.ts';
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { createClient, disableClient } from '#src/flows/clients/manage_clients.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { countAttempt } from '#src/flows/sign_in/attempts.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { type BegunPairing, beginPairing, createPairer, type Pairer, pollFor } from '#test/support/device_pairing.ts';
 import { newPersonWithTotp } from '#test/support/second_factor.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

@@ -5,7 +5,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInvitation } from '#src/flows/manage_invitations.ts';
+import { createInvitation } from '#src/flows/people/manage_invitations.ts';
 import { beginPairing, createPairer, deviceNameOn, pollFor } from '#test/support/device_pairing.ts';
 import { lastMailTo, proofIn } from '#test/support/mailbox.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';

@@ -5,10 +5,10 @@
  */
 
 import { type UserId, userId } from '#src/domain/user.ts';
-import { requestEmailChange } from '#src/flows/change_email.ts';
-import { createInvitation } from '#src/flows/manage_invitations.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
-import type { VisitorContext } from '#src/flows/visitor_context.ts';
+import { requestEmailChange } from '#src/flows/people/change_email.ts';
+import { createInvitation } from '#src/flows/people/manage_invitations.ts';
+import type { VisitorContext } from '#src/flows/proofs/visitor_context.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { mailsOf } from '#test/support/mailbox.ts';
 import { giveBackupCodes, giveTotp } from '#test/support/second_factor.ts';
 import { signInServicesOf } from '#test/support/sign_in.ts';

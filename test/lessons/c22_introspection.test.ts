@@ -3,7 +3,7 @@
  * token learns nothing about it; a refresh token is for its own client; what is disabled or over is inactive for everybody.
  */
 import * as jose from 'jose';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import {

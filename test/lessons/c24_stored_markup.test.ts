@@ -4,10 +4,10 @@
  */
 import { jest } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
-import { brandTenant } from '#src/flows/manage_branding.ts';
-import { createApi } from '#src/flows/manage_clients.ts';
-import { createTenant } from '#src/flows/manage_tenants.ts';
-import { locales } from '#src/http/pages/translations.ts';
+import { createApi } from '#src/flows/clients/manage_clients.ts';
+import { brandTenant } from '#src/flows/tenants/manage_branding.ts';
+import { createTenant } from '#src/flows/tenants/manage_tenants.ts';
+import { locales } from '#src/http/pages/kit/translations.ts';
 import { describeWithChromium, launchChromium } from '#test/support/browser.ts';
 import { signInAs, visit } from '#test/support/browser_visit.ts';
 import { squarePng } from '#test/support/logos.ts';

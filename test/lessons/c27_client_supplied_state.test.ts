@@ -4,7 +4,7 @@
  * tenants, at every step of a flow: the flow does not go on, and the honest one still does afterwards.
  */
 import * as jose from 'jose';
-import { addMember } from '#src/flows/manage_people.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { formType, openInteraction } from '#test/support/attack_surface.ts';
 import { forms } from '#test/support/forms.ts';
 import { type RawAnswer, sendRaw } from '#test/support/raw_http.ts';

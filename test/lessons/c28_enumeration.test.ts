@@ -4,11 +4,11 @@
  * same status, headers and pages; the same statements, rows and hashes; and, by the clock, the same time.
  */
 
-import { createInvitation } from '#src/flows/manage_invitations.ts';
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { requestReset } from '#src/flows/recover.ts';
-import { requestRegistration } from '#src/flows/register.ts';
-import type { VisitorContext } from '#src/flows/visitor_context.ts';
+import { createInvitation } from '#src/flows/people/manage_invitations.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { requestReset } from '#src/flows/proofs/recover.ts';
+import { requestRegistration } from '#src/flows/proofs/register.ts';
+import type { VisitorContext } from '#src/flows/proofs/visitor_context.ts';
 import { signInServicesOf } from '#test/support/sign_in.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createTenant } from '#src/flows/manage_tenants.ts';
+import { createTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { createWorkspace, goodProduction, masterKey, type Workspace } from '#test/config/support.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer } from '#test/support/test_server.ts';

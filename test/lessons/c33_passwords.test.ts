@@ -3,7 +3,7 @@
  * c98403862a), for what people type as a password: however long or strange, it costs one bounded piece of work, is never cut off, is
  * answered like any wrong one, and the queue in front of the hashing has an end.
  */
-import { judgePassword } from '#src/flows/judge_password.ts';
+import { judgePassword } from '#src/flows/people/judge_password.ts';
 import { scorePassword } from '#src/foundation/password_strength.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';
 import { processorTime } from '#test/support/processor_time.ts';

@@ -3,7 +3,7 @@
  * comes from the registration of a client, never from the request, and `null` is nobody. Every endpoint, every kind of origin.
  */
 
-import { updateClient } from '#src/flows/manage_clients.ts';
+import { updateClient } from '#src/flows/clients/manage_clients.ts';
 import { registerAs } from '#test/support/protocol.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, createUserAgent, exchangeCode } from '#test/support/user_agent.ts';

@@ -3,7 +3,7 @@
  * a tenant). Nothing that bears a credential may be kept, and nothing of one request is in the answer to another.
  */
 
-import { createApi } from '#src/flows/manage_clients.ts';
+import { createApi } from '#src/flows/clients/manage_clients.ts';
 import { findEngineRoute } from '#src/http/engine_routes.ts';
 import { endpointPaths } from '#src/oidc/provider.ts';
 import { canary, openInteraction } from '#test/support/attack_surface.ts';

@@ -4,9 +4,9 @@
  */
 import * as jose from 'jose';
 import * as client from 'openid-client';
-import { disableClient } from '#src/flows/manage_clients.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
-import { createInitialAccessToken } from '#src/flows/register_clients.ts';
+import { disableClient } from '#src/flows/clients/manage_clients.ts';
+import { createInitialAccessToken } from '#src/flows/clients/register_clients.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { sendRaw } from '#test/support/raw_http.ts';
 import { signInWith } from '#test/support/relying_party.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

@@ -3,9 +3,9 @@
  * opens nothing afterwards, and nothing of them is left in any table. The tables are read from the catalogue: a new
  * one that forgets to let go of people fails this test.
  */
-import { offerDevice } from '#src/flows/hand_over_device.ts';
-import { deleteDueMembers, deleteMember, requestDeletion, withdrawDeletion } from '#src/flows/leave_tenant.ts';
-import { addMember } from '#src/flows/manage_people.ts';
+import { offerDevice } from '#src/flows/devices/hand_over_device.ts';
+import { deleteDueMembers, deleteMember, requestDeletion, withdrawDeletion } from '#src/flows/people/leave_tenant.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
 import { createPairer } from '#test/support/device_pairing.ts';
 import { pairDevice } from '#test/support/fleet.ts';

@@ -7,7 +7,7 @@ import * as client from 'openid-client';
 import { reference } from '#adapters/artifacts_adapter.ts';
 import { UnitOfWork } from '#adapters/unit_of_work.ts';
 import { DEVICE_CODE_SECONDS, DEVICE_POLL_INTERVAL_SECONDS, deviceGrantType } from '#src/domain/device_grant.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import { createTestEngines, type TestEngines } from '#test/support/engines.ts';
 import { discoverAs } from '#test/support/relying_party.ts';

@@ -4,7 +4,7 @@
  */
 import type Provider from 'oidc-provider';
 import { PROTOCOL_FEATURES } from '#src/domain/protocol_features.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { createTestEngines, type TestEngines } from '#test/support/engines.ts';
 import { sendRaw } from '#test/support/raw_http.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';

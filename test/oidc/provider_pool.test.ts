@@ -1,6 +1,6 @@
-import { createApi, disableClient } from '#src/flows/manage_clients.ts';
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
+import { createApi, disableClient } from '#src/flows/clients/manage_clients.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { changeTenantStatus } from '#src/flows/tenants/manage_tenants.ts';
 import { createTestEngines, type TestEngines } from '#test/support/engines.ts';
 import { sendRaw } from '#test/support/raw_http.ts';
 import { eventually, terminateProductConnections } from '#test/support/sql.ts';

@@ -1,7 +1,7 @@
 /** JWT access tokens at the two endpoints the engine refuses them at, and what they live by. */
 import * as jose from 'jose';
-import { disableClient } from '#src/flows/manage_clients.ts';
-import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
+import { disableClient } from '#src/flows/clients/manage_clients.ts';
+import { changeTenantStatus } from '#src/flows/tenants/manage_tenants.ts';
 import { createTestEngines } from '#test/support/engines.ts';
 import { openTenantKey, signWith } from '#test/support/signed_tokens.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

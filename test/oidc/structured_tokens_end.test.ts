@@ -1,7 +1,7 @@
 /** What ends a JWT access token, at processes that were told nothing: within a second, like everything else. */
-import { disableClient } from '#src/flows/manage_clients.ts';
-import { changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
+import { disableClient } from '#src/flows/clients/manage_clients.ts';
+import { changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { changeTenantStatus } from '#src/flows/tenants/manage_tenants.ts';
 import { callServer, type Installation, startInstallation } from '#test/support/installation.ts';
 import { ageUsedValues, queryAsSuperuser } from '#test/support/superuser.ts';
 import {

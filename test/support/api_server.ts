@@ -3,12 +3,12 @@ import { createServer, type IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import type Koa from 'koa';
 import { pino } from 'pino';
-import type { VerifyApiKey } from '#src/flows/api_keys.ts';
+import type { VerifyApiKey } from '#src/flows/access/api_keys.ts';
 import { answerFault, createKoa } from '#src/http/answer_problem.ts';
 import { mountApi } from '#src/http/api/door.ts';
 import type { ApiRoute } from '#src/http/api/routes.ts';
 import { createProxyTrust, openExchange } from '#src/http/gates/open_exchange.ts';
-import type { PageState } from '#src/http/pages/interaction_step.ts';
+import type { PageState } from '#src/http/pages/interaction/interaction_step.ts';
 import { createTestEngines } from './engines.ts';
 import { freePort, type TestServer } from './test_server.ts';
 

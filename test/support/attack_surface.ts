@@ -1,6 +1,6 @@
 /** Every address of an installation with one tenant, and what an attack must leave behind: nothing. */
 import { randomBytes } from 'node:crypto';
-import { assets } from '#src/http/pages/render.ts';
+import { assets } from '#src/http/pages/kit/render.ts';
 import type { TestDatabase } from './cluster.ts';
 import type { HeaderList, RawRequest } from './raw_http.ts';
 import { queryAsSuperuser } from './superuser.ts';

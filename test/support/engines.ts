@@ -1,6 +1,6 @@
 /** A pool of engines of the test's own, beside a running server: what is behind HTTP, looked at from the side. */
 import { createClientsCache } from '#adapters/clients_adapter.ts';
-import { createEnginePages } from '#src/http/pages/engine_pages.ts';
+import { createEnginePages } from '#src/http/pages/kit/engine_pages.ts';
 import { createProviderPool, type ProviderPool } from '#src/oidc/provider_pool.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';

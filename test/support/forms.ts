@@ -1,8 +1,8 @@
 /** Every form that Poort shows, by the view that draws it: how a person gets to see it, and what they would send. */
 
-import { offerDevice } from '#src/flows/hand_over_device.ts';
-import { createApiKey } from '#src/flows/manage_api_keys.ts';
-import { createInvitation } from '#src/flows/manage_invitations.ts';
+import { createApiKey } from '#src/flows/access/manage_api_keys.ts';
+import { offerDevice } from '#src/flows/devices/hand_over_device.ts';
+import { createInvitation } from '#src/flows/people/manage_invitations.ts';
 import { openInteraction } from './attack_surface.ts';
 import { type Authenticator, createAuthenticator, passkeyOptionsOf } from './authenticator.ts';
 import { beginPairing, createPairer } from './device_pairing.ts';

@@ -1,6 +1,6 @@
 /** An application that asks people at another device (CIBA), at a tenant that has it switched on for it. */
-import { createClient } from '#src/flows/manage_clients.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { callServer } from './installation.ts';
 import type { TestServer } from './test_server.ts';
 import { callbackUri, type TestClient, type TestTenant } from './world.ts';

@@ -1,6 +1,6 @@
 /** One mail of every kind, and how tests deliver what waits. */
 import type { Mail, MailKind, WrittenMail } from '#src/domain/mail.ts';
-import { queueMail } from '#src/flows/send_mail.ts';
+import { queueMail } from '#src/flows/mail/send_mail.ts';
 import type { TestServer } from './test_server.ts';
 import type { TestTenant } from './world.ts';
 

@@ -3,12 +3,12 @@
  * that is missing here fails the types and the tests. Fixtures of a noun are in test/support/pages/<noun>_fixtures.ts.
  */
 import type { Context } from 'koa';
-import { lookOf } from '#src/http/pages/brand.ts';
-import { showPage } from '#src/http/pages/page_kit.ts';
-import type { PageName } from '#src/http/pages/page_models.ts';
-import type { PageShell } from '#src/http/pages/page_shell.ts';
-import { renderPage } from '#src/http/pages/render.ts';
-import type { Locale } from '#src/http/pages/translations.ts';
+import { lookOf } from '#src/http/pages/kit/brand.ts';
+import { showPage } from '#src/http/pages/kit/page_kit.ts';
+import type { PageName } from '#src/http/pages/kit/page_models.ts';
+import type { PageShell } from '#src/http/pages/kit/page_shell.ts';
+import { renderPage } from '#src/http/pages/kit/render.ts';
+import type { Locale } from '#src/http/pages/kit/translations.ts';
 import { accountFixtures } from './pages/account_fixtures.ts';
 import { approvalFixtures } from './pages/approval_fixtures.ts';
 import { consentFixtures } from './pages/consent_fixtures.ts';
@@ -22,7 +22,7 @@ import { signInFixtures } from './pages/sign_in_fixtures.ts';
 import { signOutFixtures } from './pages/sign_out_fixtures.ts';
 import { visitorFixtures } from './pages/visitor_fixtures.ts';
 
-// One line for each noun, in the order of the alphabet, as in src/http/pages/page_models.ts.
+// One line for each noun, in the order of the alphabet, as in src/http/pages/kit/page_models.ts.
 export const pageFixtures: PageFixtures = {
   ...accountFixtures,
   ...approvalFixtures,

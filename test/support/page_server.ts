@@ -7,11 +7,11 @@ import type { AddressInfo } from 'node:net';
 import Koa from 'koa';
 import { brandStylesheet } from '#src/domain/brand.ts';
 import { setSecurityHeaders } from '#src/http/gates/security_headers.ts';
-import { lookOf } from '#src/http/pages/brand.ts';
-import { contentSecurityPolicy, formActionSource } from '#src/http/pages/content_security_policy.ts';
-import { assetsPath } from '#src/http/pages/page_kit.ts';
-import { assets } from '#src/http/pages/render.ts';
-import type { Locale } from '#src/http/pages/translations.ts';
+import { lookOf } from '#src/http/pages/kit/brand.ts';
+import { contentSecurityPolicy, formActionSource } from '#src/http/pages/kit/content_security_policy.ts';
+import { assetsPath } from '#src/http/pages/kit/page_kit.ts';
+import { assets } from '#src/http/pages/kit/render.ts';
+import type { Locale } from '#src/http/pages/kit/translations.ts';
 import { testLogo } from './logos.ts';
 import { pageState, pageStates, type Shown } from './page_fixtures.ts';
 

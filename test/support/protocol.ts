@@ -1,8 +1,8 @@
 /** Extensions of the protocol, switched on for a tenant, and clients that need them. */
 import type { ClientRequest } from '#src/domain/client.ts';
 import { PROTOCOL_FEATURES, type ProtocolFeature, type ProtocolFeatures } from '#src/domain/protocol_features.ts';
-import { createClient } from '#src/flows/manage_clients.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import type { TestServer } from './test_server.ts';
 import type { TestClient, TestTenant } from './world.ts';
 

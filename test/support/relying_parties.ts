@@ -1,6 +1,6 @@
 /** Applications on other origins for the browser tests: the examples themselves, and one that only shows what it was sent. */
 import { createServer } from 'node:http';
-import { createClient } from '#src/flows/manage_clients.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { startSinglePageApplication } from '../../examples/spa/server.ts';
 import { startDemoApplication } from '../../examples/web-app/application.ts';
 import { freePort, type TestServer } from './test_server.ts';

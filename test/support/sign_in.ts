@@ -1,5 +1,5 @@
 /** A sign-in as the flows see it, without a browser in front. */
-import type { SignInPlace, SignInServices } from '#src/flows/authentication_steps.ts';
+import type { SignInPlace, SignInServices } from '#src/flows/sign_in/authentication_steps.ts';
 import { relyingPartyOf } from '#src/foundation/relying_party.ts';
 import { defaultPeopleSettings } from './people_settings.ts';
 import type { TestServer } from './test_server.ts';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '#config/config.ts';
 import type { FlowContext } from '#src/flows/flow_context.ts';
-import type { PasswordJudges } from '#src/flows/judge_password.ts';
+import type { PasswordJudges } from '#src/flows/people/judge_password.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import { createLogger } from '#src/foundation/logger.ts';
 import { type RunningServer, startServer } from '#src/server.ts';

@@ -2,9 +2,9 @@
 import type { ClientType } from '#src/domain/client.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { UserId } from '#src/domain/user.ts';
-import { createApi, createClient } from '#src/flows/manage_clients.ts';
-import { addMember } from '#src/flows/manage_people.ts';
-import { createTenant } from '#src/flows/manage_tenants.ts';
+import { createApi, createClient } from '#src/flows/clients/manage_clients.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
+import { createTenant } from '#src/flows/tenants/manage_tenants.ts';
 import type { TestServer } from './test_server.ts';
 
 export const callbackUri = 'http://localhost:9/callback';

@@ -3,14 +3,14 @@ import { z } from 'zod';
 import { type KeyFault, MAXIMUM_KEY_NAME } from '#src/domain/api_key.ts';
 import { MAXIMUM_SCOPES } from '#src/domain/scope.ts';
 import { userId } from '#src/domain/user.ts';
-import type { FlowContext } from '#src/flows/flow_context.ts';
 import {
   type ApiKeySummary,
   type CreateApiKeyOutcome,
   createApiKey,
   listOwnApiKeys,
   revokeApiKey,
-} from '#src/flows/manage_api_keys.ts';
+} from '#src/flows/access/manage_api_keys.ts';
+import type { FlowContext } from '#src/flows/flow_context.ts';
 import { isUuid } from '#src/foundation/identifiers.ts';
 import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
 import { type FieldFault, type Problem, ProblemRaised, problems } from '../problems.ts';

@@ -2,7 +2,7 @@
  * Who may call a route of the REST API. Each route names its chain; one that names none cannot be made (routes.ts), so nothing is open
  * because somebody forgot to close it. What a chain lets through is the request's caller, and no body or header says otherwise.
  */
-import type { LivingApiKey } from '#src/flows/api_keys.ts';
+import type { LivingApiKey } from '#src/flows/access/api_keys.ts';
 import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
 
 /** Anybody. */

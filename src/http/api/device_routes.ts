@@ -6,8 +6,7 @@ import { z } from 'zod';
 import { changeTo, DEVICE_CHANGES, DEVICE_STATES } from '#src/domain/device.ts';
 import { TELEMETRY_LIMITS } from '#src/domain/telemetry.ts';
 import { userId } from '#src/domain/user.ts';
-import type { FlowContext } from '#src/flows/flow_context.ts';
-import { offerDevice, withdrawOffer } from '#src/flows/hand_over_device.ts';
+import { offerDevice, withdrawOffer } from '#src/flows/devices/hand_over_device.ts';
 import {
   changeDevice,
   changeDevices,
@@ -15,8 +14,9 @@ import {
   listDevices,
   renameDevice,
   showDevice,
-} from '#src/flows/manage_devices.ts';
-import { listTelemetry, type ReportOutcome, reportTelemetry } from '#src/flows/report_telemetry.ts';
+} from '#src/flows/devices/manage_devices.ts';
+import { listTelemetry, type ReportOutcome, reportTelemetry } from '#src/flows/devices/report_telemetry.ts';
+import type { FlowContext } from '#src/flows/flow_context.ts';
 import { isUuid } from '#src/foundation/identifiers.ts';
 import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
 import type { DeviceNotes } from '#src/storage/device_notes.ts';

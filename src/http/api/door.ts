@@ -7,13 +7,13 @@ import type Router from '@koa/router';
 import type { Context } from 'koa';
 import type { Config } from '#config/config.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
-import type { KeyAllowance, LivingApiKey, VerifyApiKey } from '#src/flows/api_keys.ts';
+import type { KeyAllowance, LivingApiKey, VerifyApiKey } from '#src/flows/access/api_keys.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { TokenAuthentication, TokenCaller } from '#src/oidc/own_access_tokens.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import type { HttpExchange } from '../gates/exchange.ts';
 import { readJsonBody } from '../json_body.ts';
-import type { PageState } from '../pages/interaction_step.ts';
+import type { PageState } from '../pages/interaction/interaction_step.ts';
 import { type Problem, ProblemRaised, problems } from '../problems.ts';
 import {
   type BearerChain,

@@ -3,7 +3,7 @@
  * applications and keys that have the scope `permissions:check`, and people who may read the tenant's roles anyway.
  */
 import { z } from 'zod';
-import { checkPermission } from '#src/flows/check_permission.ts';
+import { checkPermission } from '#src/flows/access/check_permission.ts';
 import type { FlowContext } from '#src/flows/flow_context.ts';
 import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
 import { ProblemRaised } from '../problems.ts';

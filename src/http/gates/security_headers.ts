@@ -1,6 +1,6 @@
 /** What every answer carries, whoever makes it. A page loosens its own `form-action`; nothing else is ever loosened. */
 import type { ServerResponse } from 'node:http';
-import { contentSecurityPolicy } from '../pages/content_security_policy.ts';
+import { contentSecurityPolicy } from '../pages/kit/content_security_policy.ts';
 
 const policy = contentSecurityPolicy();
 const twoYearsSeconds = 63_072_000;

@@ -6,9 +6,9 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type Router from '@koa/router';
 import ejs from 'ejs';
-import type { DevelopmentMail, DevelopmentMailbox } from '#src/flows/deliver_mails.ts';
-import { assetsPath } from './page_kit.ts';
-import { assets } from './render.ts';
+import type { DevelopmentMail, DevelopmentMailbox } from '#src/flows/mail/deliver_mails.ts';
+import { assetsPath } from './kit/page_kit.ts';
+import { assets } from './kit/render.ts';
 
 /** In the mail's own document nothing runs and nothing is fetched; its links open beside it. Only there are inline styles wanted. */
 const mailPolicy =

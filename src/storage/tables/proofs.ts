@@ -1,4 +1,4 @@
-/** The table `proofs`: what mailed links and codes prove. It knows their hashes; who makes and judges them is flows/proofs.ts. */
+/** The table `proofs`: what mailed links and codes prove. It knows their hashes; who makes and judges them is flows/proofs/proofs.ts. */
 import type { ProofPurpose } from '#src/domain/proof.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import type { UserId } from '#src/domain/user.ts';

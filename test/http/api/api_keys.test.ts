@@ -1,11 +1,11 @@
 /** API keys over HTTP: who may make one, what it opens, and how soon it opens nothing. */
 
-import { deleteMember, requestDeletion } from '#src/flows/leave_tenant.ts';
-import { createApiKey } from '#src/flows/manage_api_keys.ts';
-import { createClient } from '#src/flows/manage_clients.ts';
-import { addMember, changeMembershipStatus } from '#src/flows/manage_people.ts';
-import { createRole } from '#src/flows/manage_roles.ts';
-import { changeTenantStatus, configureTenant } from '#src/flows/manage_tenants.ts';
+import { createApiKey } from '#src/flows/access/manage_api_keys.ts';
+import { createRole } from '#src/flows/access/manage_roles.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { deleteMember, requestDeletion } from '#src/flows/people/leave_tenant.ts';
+import { addMember, changeMembershipStatus } from '#src/flows/people/manage_people.ts';
+import { changeTenantStatus, configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { sha256 } from '#src/foundation/identifiers.ts';
 import { type ApiCall, type ApiCallAnswer, callApi, personToken } from '#test/support/api_calls.ts';
 import { callServer } from '#test/support/installation.ts';

@@ -1,8 +1,8 @@
 /** Devices and their telemetry over HTTP: who sees and changes what, and what a device may say of itself. */
 
-import { createClient } from '#src/flows/manage_clients.ts';
-import { changeDevice } from '#src/flows/manage_devices.ts';
-import { configureTenant } from '#src/flows/manage_tenants.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { changeDevice } from '#src/flows/devices/manage_devices.ts';
+import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { type ApiCall, type ApiCallAnswer, callApi, personToken } from '#test/support/api_calls.ts';
 import { createPairer } from '#test/support/device_pairing.ts';
 import { type PairedDevice, pairDevice } from '#test/support/fleet.ts';

@@ -1,9 +1,9 @@
 /** Who gets through the door of the REST API, and what everybody else is told. Tokens are real, of a running server. */
 import * as jose from 'jose';
 import { z } from 'zod';
-import type { ApiKeyVerification } from '#src/flows/api_keys.ts';
-import { createClient } from '#src/flows/manage_clients.ts';
-import { changeTenantStatus } from '#src/flows/manage_tenants.ts';
+import type { ApiKeyVerification } from '#src/flows/access/api_keys.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { changeTenantStatus } from '#src/flows/tenants/manage_tenants.ts';
 import { anybody, bearer, describeChain, serviceKey } from '#src/http/api/chains.ts';
 import { line } from '#src/http/api/input.ts';
 import { answerList, listQuery } from '#src/http/api/pages_of_lists.ts';

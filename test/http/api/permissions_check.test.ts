@@ -1,7 +1,8 @@
 /** POST /api/v1/permissions/check: who may ask about whom, and that the answer tells nothing else. */
-import { createClient } from '#src/flows/manage_clients.ts';
-import { addMember } from '#src/flows/manage_people.ts';
-import { createRole } from '#src/flows/manage_roles.ts';
+
+import { createRole } from '#src/flows/access/manage_roles.ts';
+import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { addMember } from '#src/flows/people/manage_people.ts';
 import { type ApiCallAnswer, callApi, personToken } from '#test/support/api_calls.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { callEndpoint } from '#test/support/user_agent.ts';

@@ -1,6 +1,6 @@
 /** A tenant's own look, over HTTP: where it comes from, that it reaches every process, and that nothing in it can be more than a look. */
 import { parseLogo } from '#src/domain/logo.ts';
-import { type BrandChange, brandTenant } from '#src/flows/manage_branding.ts';
+import { type BrandChange, brandTenant } from '#src/flows/tenants/manage_branding.ts';
 import { pngChunk, pngWith, squarePng, webpWith } from '#test/support/logos.ts';
 import { eventually } from '#test/support/sql.ts';
 import { queryAsSuperuser, readEvents } from '#test/support/superuser.ts';

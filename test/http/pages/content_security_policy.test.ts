@@ -1,4 +1,4 @@
-import { contentSecurityPolicy, formActionSource } from '#src/http/pages/content_security_policy.ts';
+import { contentSecurityPolicy, formActionSource } from '#src/http/pages/kit/content_security_policy.ts';
 
 describe('the content security policy', () => {
   it('allows our own files and nothing else', () => {

@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { wcagContrast } from 'culori';
 import { HtmlValidate, StaticConfigLoader } from 'html-validate';
-import { displayName, safeAddress } from '#src/http/pages/page_shell.ts';
-import { assets, renderPage } from '#src/http/pages/render.ts';
-import { locales, texts } from '#src/http/pages/translations.ts';
+import { displayName, safeAddress } from '#src/http/pages/kit/page_shell.ts';
+import { assets, renderPage } from '#src/http/pages/kit/render.ts';
+import { locales, texts } from '#src/http/pages/kit/translations.ts';
 import { pageState, pageStates } from '#test/support/page_fixtures.ts';
 import { shellFor } from '#test/support/pages/page_state.ts';
 

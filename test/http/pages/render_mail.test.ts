@@ -1,7 +1,7 @@
 import { HtmlValidate, StaticConfigLoader } from 'html-validate';
 import { MAIL_KINDS, type WrittenMail } from '#src/domain/mail.ts';
-import { ForeignLink, renderMail } from '#src/http/pages/render_mail.ts';
-import { locales } from '#src/http/pages/translations.ts';
+import { ForeignLink, renderMail } from '#src/http/pages/kit/render_mail.ts';
+import { locales } from '#src/http/pages/kit/translations.ts';
 import { chromeOnWindows, longToken, mailCode, mailsOfEveryKind } from '#test/support/mails.ts';
 
 const publicUrl = 'https://id.example.org';

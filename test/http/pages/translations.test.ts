@@ -1,5 +1,5 @@
-import { renderPage } from '#src/http/pages/render.ts';
-import { chooseLocale, formatMoment, type Locale, texts, translatorFor } from '#src/http/pages/translations.ts';
+import { renderPage } from '#src/http/pages/kit/render.ts';
+import { chooseLocale, formatMoment, type Locale, texts, translatorFor } from '#src/http/pages/kit/translations.ts';
 import { shellFor } from '#test/support/pages/page_state.ts';
 
 // The files hold nothing else: a fault in one of them fails below.

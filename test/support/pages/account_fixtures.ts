@@ -1,14 +1,14 @@
 /** The person's own pages, in every state. */
-import type { OverviewModel } from '#src/http/pages/account_models.ts';
-import { type ActivityModel, activityTypes } from '#src/http/pages/activity_models.ts';
-import type { DepartureModel } from '#src/http/pages/departure_models.ts';
-import type { NewApiKeyModel, OwnApiKeysModel } from '#src/http/pages/own_api_keys_models.ts';
-import type { OwnApplicationsModel } from '#src/http/pages/own_applications_models.ts';
-import type { OwnDeviceModel, OwnDevicesModel } from '#src/http/pages/own_devices_models.ts';
-import type { OwnEmailModel } from '#src/http/pages/own_email_models.ts';
-import type { OwnPasswordModel } from '#src/http/pages/own_password_models.ts';
-import type { OwnSessionsModel } from '#src/http/pages/own_sessions_models.ts';
-import type { ProfileModel } from '#src/http/pages/profile_models.ts';
+import type { OverviewModel } from '#src/http/pages/account/account_models.ts';
+import { type ActivityModel, activityTypes } from '#src/http/pages/account/activity_models.ts';
+import type { DepartureModel } from '#src/http/pages/account/departure_models.ts';
+import type { NewApiKeyModel, OwnApiKeysModel } from '#src/http/pages/account/own_api_keys_models.ts';
+import type { OwnApplicationsModel } from '#src/http/pages/account/own_applications_models.ts';
+import type { OwnDeviceModel, OwnDevicesModel } from '#src/http/pages/account/own_devices_models.ts';
+import type { OwnEmailModel } from '#src/http/pages/account/own_email_models.ts';
+import type { OwnPasswordModel } from '#src/http/pages/account/own_password_models.ts';
+import type { OwnSessionsModel } from '#src/http/pages/account/own_sessions_models.ts';
+import type { ProfileModel } from '#src/http/pages/account/profile_models.ts';
 import { account, application, at, csrf, type PageFixtures } from './page_state.ts';
 
 const base = '/t/linde';

@@ -1,5 +1,5 @@
 /** The page of requests from other devices, in every state. */
-import type { ApprovalRequest, ApprovalsModel } from '#src/http/pages/approval_models.ts';
+import type { ApprovalRequest, ApprovalsModel } from '#src/http/pages/approvals/approval_models.ts';
 import { consent } from './consent_fixtures.ts';
 import { account, application, at, csrf, type PageFixtures } from './page_state.ts';
 

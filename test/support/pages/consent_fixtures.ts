@@ -1,5 +1,5 @@
 /** The consent page, in every state. */
-import type { ConsentModel } from '#src/http/pages/consent_models.ts';
+import type { ConsentModel } from '#src/http/pages/interaction/consent_models.ts';
 import { account, application, csrf, type PageFixtures } from './page_state.ts';
 
 export const consent: ConsentModel = {

@@ -1,5 +1,5 @@
 /** The pages on which a device is paired, in every state. */
-import type { DeviceConfirmModel, DeviceModel } from '#src/http/pages/device_models.ts';
+import type { DeviceConfirmModel, DeviceModel } from '#src/http/pages/devices/device_models.ts';
 import { consent } from './consent_fixtures.ts';
 import { account, application, at, csrf, type PageFixtures } from './page_state.ts';
 

@@ -6,7 +6,7 @@ import type {
   OwnPasskeysModel,
   OwnSecondFactorModel,
   SetUpTotpModel,
-} from '#src/http/pages/factor_models.ts';
+} from '#src/http/pages/account/factor_models.ts';
 import { account, at, csrf, type PageFixtures } from './page_state.ts';
 
 const overview = '/t/linde/account/second-factor';

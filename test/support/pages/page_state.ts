@@ -1,8 +1,8 @@
 /** What a page looks like at one moment, for the tests that look at every page: its model, and what its shell says differently. */
 import type { TenantBrand } from '#src/domain/brand.ts';
-import type { PageModels, PageName } from '#src/http/pages/page_models.ts';
-import type { PageShell } from '#src/http/pages/page_shell.ts';
-import type { Locale } from '#src/http/pages/translations.ts';
+import type { PageModels, PageName } from '#src/http/pages/kit/page_models.ts';
+import type { PageShell } from '#src/http/pages/kit/page_shell.ts';
+import type { Locale } from '#src/http/pages/kit/translations.ts';
 
 export interface PageState<N extends PageName> {
   readonly model: PageModels[N];

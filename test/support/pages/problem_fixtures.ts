@@ -1,5 +1,5 @@
 /** The pages where something ends, in every state. */
-import type { ProblemKind } from '#src/http/pages/problem_models.ts';
+import type { ProblemKind } from '#src/http/pages/kit/problem_models.ts';
 import { application, at, type PageFixtures } from './page_state.ts';
 
 const kinds: readonly ProblemKind[] = [

@@ -1,5 +1,5 @@
 /** The page of the second factor, in every state. */
-import type { SecondFactorModel } from '#src/http/pages/second_factor_models.ts';
+import type { SecondFactorModel } from '#src/http/pages/interaction/second_factor_models.ts';
 import { account, csrf, type PageFixtures } from './page_state.ts';
 
 const passkey = { challenge: 'YWJj', rpId: 'linde.example' };

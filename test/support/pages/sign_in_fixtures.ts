@@ -1,5 +1,5 @@
 /** The sign-in page, in every state. */
-import type { SignInModel } from '#src/http/pages/sign_in_models.ts';
+import type { SignInModel } from '#src/http/pages/interaction/sign_in_models.ts';
 import { testBrand } from '#test/support/logos.ts';
 import { csrf, type PageFixtures } from './page_state.ts';
 

@@ -7,7 +7,7 @@ import type {
   ResetModel,
   SignUpModel,
   VerifyModel,
-} from '#src/http/pages/visitor_models.ts';
+} from '#src/http/pages/visitors/visitor_models.ts';
 import { account, csrf, type PageFixtures } from './page_state.ts';
 
 const base = '/t/linde';

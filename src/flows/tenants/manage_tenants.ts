@@ -1,0 +1,124 @@
+/** Making, suspending and resuming tenants. A tenant comes into being whole: with its keys, its built-in roles and its event. */
+import { BUILT_IN_ROLES } from '#src/domain/role.ts';
+import { DEFAULT_SIGNING_ALGORITHMS } from '#src/domain/signing_key.ts';
+import { parseTenantName, parseTenantSlug, type TenantId, tenantId } from '#src/domain/tenant.ts';
+import {
+  changedTenantSettings,
+  changeTenantSettings,
+  readTenantSettings,
+  storedTenantSettings,
+  type TenantSettingChange,
+} from '#src/domain/tenant_settings.ts';
+import { uuidv7 } from '#src/foundation/identifiers.ts';
+import { appendEvent } from '#src/storage/event_log.ts';
+import { insertRole } from '#src/storage/tables/roles.ts';
+import {
+  insertTenant,
+  lockTenantSettings,
+  updateTenantSettings,
+  updateTenantStatus,
+} from '#src/storage/tables/tenants.ts';
+import { type FlowContext, Refusal } from '../flow_context.ts';
+import { keepFirstKeys, makeFirstKeys } from '../keys/rotate_keys.ts';
+
+export type CreateTenantOutcome =
+  | { readonly outcome: 'created'; readonly id: TenantId; readonly slug: string; readonly name: string }
+  | {
+      readonly outcome: 'refused';
+      readonly reason: 'slug_syntax' | 'slug_too_long' | 'slug_reserved' | 'slug_taken' | 'name';
+    };
+
+export async function createTenant(
+  context: FlowContext,
+  input: { readonly slug: string; readonly name: string; readonly locale?: 'nl' | 'en' | undefined },
+): Promise<CreateTenantOutcome> {
+  const parsed = parseTenantSlug(input.slug);
+  if (parsed.outcome === 'invalid') return { outcome: 'refused', reason: `slug_${parsed.reason}` };
+  const name = parseTenantName(input.name);
+  if (name === undefined) return { outcome: 'refused', reason: 'name' };
+
+  const now = context.clock();
+  const id = tenantId(uuidv7(now));
+  // The next key of each algorithm is published from the start, so that the first rotation, too, surprises nobody.
+  const keys = await makeFirstKeys(DEFAULT_SIGNING_ALGORITHMS);
+  const tenant = context.database.tenant(id);
+  try {
+    return await tenant.transaction(async (transaction) => {
+      const inserted = await insertTenant(transaction, {
+        id,
+        slug: parsed.slug,
+        name,
+        locale: input.locale ?? 'nl',
+        now,
+      });
+      if (!inserted) throw new Refusal<CreateTenantOutcome>({ outcome: 'refused', reason: 'slug_taken' });
+      await keepFirstKeys(context, transaction, { tenantId: id, keys });
+      const roleIds = new Map<string, string>(BUILT_IN_ROLES.map((role) => [role.name, uuidv7(now)]));
+      for (const role of BUILT_IN_ROLES) {
+        const inherits = 'inherits' in role ? roleIds.get(role.inherits) : undefined;
+        const row = { ...role, id: roleIds.get(role.name) ?? '', inherits, builtIn: true };
+        await insertRole(transaction, { tenantId: id, role: row, now });
+      }
+      const event = {
+        type: 'tenant.created',
+        outcome: 'success',
+        actor: context.actor,
+        target: { type: 'tenant', id },
+        data: { slug: parsed.slug },
+      } as const;
+      await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+      return { outcome: 'created', id, slug: parsed.slug, name };
+    });
+  } catch (fault) {
+    if (fault instanceof Refusal) return fault.outcome;
+    throw fault;
+  }
+}
+
+/** `unchanged` when it had that status already. Every process refuses a suspended tenant's requests within a second. */
+export async function changeTenantStatus(
+  context: FlowContext,
+  input: { readonly id: TenantId; readonly status: 'active' | 'suspended' },
+): Promise<{ readonly outcome: 'changed' | 'unchanged' }> {
+  const now = context.clock();
+  const tenant = context.database.tenant(input.id);
+  return tenant.transaction(async (transaction) => {
+    if (!(await updateTenantStatus(transaction, { ...input, now }))) return { outcome: 'unchanged' };
+    const event = {
+      type: input.status === 'active' ? 'tenant.resumed' : 'tenant.suspended',
+      outcome: 'success',
+      actor: context.actor,
+      target: { type: 'tenant', id: input.id },
+    } as const;
+    await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+    return { outcome: 'changed' };
+  });
+}
+
+/**
+ * `unchanged` when all of it was so already. Every process builds the tenant's engine anew within a second; what was issued
+ * before stays valid, and a request in flight ends under the rules it began with.
+ */
+export async function configureTenant(
+  context: FlowContext,
+  input: { readonly id: TenantId; readonly changes: readonly TenantSettingChange[] },
+): Promise<{ readonly outcome: 'changed' | 'unchanged' }> {
+  const now = context.clock();
+  const tenant = context.database.tenant(input.id);
+  return tenant.transaction(async (transaction) => {
+    const before = readTenantSettings(await lockTenantSettings(transaction, input.id));
+    const settings = changeTenantSettings(before, input.changes);
+    const changed = changedTenantSettings(before, settings);
+    if (changed.length === 0) return { outcome: 'unchanged' };
+    await updateTenantSettings(transaction, { id: input.id, settings: storedTenantSettings(settings), now });
+    const event = {
+      type: 'tenant.configured',
+      outcome: 'success',
+      actor: context.actor,
+      target: { type: 'tenant', id: input.id },
+      data: Object.fromEntries(changed.map(([name, value]) => [name, value ?? 'default'])),
+    } as const;
+    await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+    return { outcome: 'changed' };
+  });
+}
