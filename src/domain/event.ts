@@ -95,7 +95,7 @@ export type EventType = (typeof EVENT_TYPES)[number];
 
 /** Who did it. `operator`: somebody with the command line; `system`: a job, with nobody behind it. */
 export interface EventActor {
-  readonly type: 'user' | 'client' | 'operator' | 'system';
+  readonly type: 'user' | 'client' | 'api_key' | 'operator' | 'system';
   readonly id?: string | undefined;
 }
 

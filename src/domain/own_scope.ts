@@ -2,12 +2,32 @@
  * This file owns the scopes of a tenant's own REST API, which no API of a tenant stands behind: their names, and where they are none.
  * A client is registered for them as for any other scope. It does not own what each opens (the routes say that).
  */
+import { MANAGEMENT_PERMISSIONS, type ManagementPermission } from './role.ts';
 import { OPENID_SCOPES } from './scope.ts';
 
-/** Every name. A person is asked about them in words of ours (`consent.scope.…` of the translations). */
-export const OWN_SCOPES = ['api_keys:manage', 'devices:manage', 'permissions:check', 'telemetry:write'] as const;
+/** Lets an application use one permission of the management API: a person's in their name, or in its own (RFC 6749 §4.4). */
+export type ManagementScope = `admin:${ManagementPermission}`;
 
-export type OwnScope = (typeof OWN_SCOPES)[number];
+const generalScopes = ['api_keys:manage', 'devices:manage', 'permissions:check', 'telemetry:write'] as const;
+
+export type OwnScope = (typeof generalScopes)[number] | ManagementScope;
+
+/** Every name. A person is asked about them in words of ours (`consent.scope.…` of the translations). */
+export const OWN_SCOPES: readonly OwnScope[] = [...generalScopes, ...MANAGEMENT_PERMISSIONS.map(managementScope)];
+
+export function managementScope<Permission extends ManagementPermission>(
+  permission: Permission,
+): `admin:${Permission}` {
+  return `admin:${permission}`;
+}
+
+/** The permissions of the management API that these scopes let somebody use. */
+export function permissionsOfScopes(scopes: ReadonlySet<string>): readonly ManagementPermission[] {
+  return MANAGEMENT_PERMISSIONS.filter(
+    (permission) =>
+      scopes.has(managementScope(permission)) || (permission.startsWith('devices:') && scopes.has('devices:manage')),
+  );
+}
 
 export function isOwnScope(name: string): name is OwnScope {
   return OWN_SCOPES.some((scope) => scope === name);

@@ -124,6 +124,8 @@ export const peopleSettingKinds = {
   'devices.telemetry_days': wholeNumber(0, 30),
   'devices.telemetry_per_minute': wholeNumber(1, 600),
   'devices.telemetry_maximum_bytes': wholeNumber(64, 16_384),
+  /** Calls of the management API by one person or application, in each process. */
+  'rest.requests_per_minute': wholeNumber(1, 1_000_000),
   'links.terms': webAddress,
   'links.privacy': webAddress,
   'links.help': webAddress,

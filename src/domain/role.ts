@@ -18,7 +18,19 @@ export const BUILT_IN_ROLES = [
   {
     name: 'viewer',
     description: 'Reads everything in the tenant except secrets',
-    permissions: ['users:read', 'roles:read', 'clients:read', 'apis:read', 'devices:read', 'sessions:read'],
+    permissions: [
+      'users:read',
+      'roles:read',
+      'clients:read',
+      'apis:read',
+      'devices:read',
+      'sessions:read',
+      'invitations:read',
+      'api-keys:read',
+      'keys:read',
+      'settings:read',
+      'webhooks:read',
+    ],
     inherits: 'user',
   },
   {
@@ -43,6 +55,13 @@ export const BUILT_IN_ROLES = [
     inherits: 'editor',
   },
 ] as const satisfies readonly BuiltInRole[];
+
+/** What the management API asks for: each is in a built-in role. A tenant's own permissions are for its own APIs. */
+export type ManagementPermission = (typeof BUILT_IN_ROLES)[number]['permissions'][number];
+
+export const MANAGEMENT_PERMISSIONS: readonly ManagementPermission[] = BUILT_IN_ROLES.flatMap(({ permissions }) => [
+  ...permissions,
+]).sort();
 
 const ROLE_NAME = /^[a-z][a-z0-9_-]{0,62}$/;
 const PERMISSION = /^[a-z][a-z0-9_.-]{0,62}:[a-z][a-z0-9_.-]{0,62}$/;

@@ -27,6 +27,7 @@ const sweeps = [
   'select sweep_half_done($1) as swept',
   'select sweep_proofs($1) as swept',
   'select sweep_passkey_challenges($1) as swept',
+  'select sweep_idempotency_keys($1) as swept',
 ] as const;
 
 const tenantsTogether = 1_000;

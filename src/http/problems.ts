@@ -153,6 +153,29 @@ export const problems = {
     detail: 'No page or endpoint has this address.',
     kind: 'not_found',
   }),
+  changedMeanwhile: (): Problem => ({
+    status: 412,
+    code: 'changed_meanwhile',
+    title: 'It is not as you have seen it',
+    detail: 'Somebody changed it since the state that If-Match names. Read it again, and decide again.',
+    kind: 'refused',
+  }),
+  keyOfAnother: (): Problem => ({
+    status: 422,
+    code: 'idempotency_key_reused',
+    title: 'This Idempotency-Key belongs to another request',
+    detail: 'A key stands for one request with one body. Choose a new one.',
+    kind: 'invalid_request',
+  }),
+  underWay: (): Problem => ({
+    status: 409,
+    code: 'request_under_way',
+    title: 'The request with this Idempotency-Key is not answered yet',
+    detail:
+      'It is under way, or ended without an answer that could be kept. Ask again in a moment; if nothing changes, look whether it was done, and use a new key.',
+    kind: 'busy',
+    retryAfterSeconds: 1,
+  }),
   methodNotAllowed: (allow: readonly string[]): Problem => ({
     status: 405,
     code: 'method_not_allowed',

@@ -9,7 +9,7 @@ import type { VerifyApiKey } from '#src/flows/access/api_keys.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import type { SignalHub } from '#src/subscribers/signal_hub.ts';
 import { type AnswerOptions, answerProblem } from './answer_problem.ts';
-import { findServiceKey } from './api/door.ts';
+import { findServiceKey } from './api/callers.ts';
 import type { HttpExchange } from './gates/exchange.ts';
 import { type Problem, problems } from './problems.ts';
 

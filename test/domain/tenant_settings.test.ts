@@ -101,6 +101,7 @@ describe('the settings of a tenant', () => {
       second_factor: {},
       devices: {},
       links: {},
+      rest: {},
     });
     expect(readTenantSettings(JSON.parse(JSON.stringify(storedTenantSettings(settings))))).toEqual(settings);
   });

@@ -1,3 +1,4 @@
+import { beginIdempotent } from '#src/flows/access/idempotency.ts';
 import { createApiKey } from '#src/flows/access/manage_api_keys.ts';
 import { addDetailsType } from '#src/flows/access/manage_authorization_details.ts';
 import { createClient } from '#src/flows/clients/manage_clients.ts';
@@ -59,6 +60,7 @@ beforeAll(async () => {
     await oweMail(server, tenant);
     await pairDevice(server, tenant);
     await makeKey(server, tenant);
+    await askOnce(server, tenant);
   }
   const urls = roleUrls(server.database);
   [superuser, app, platform, owner] = await Promise.all(
@@ -148,6 +150,13 @@ async function makeKey({ context }: TestServer, { id: tenantId, person }: TestTe
   const key = { name: 'robot', scopes: [], expiresAt: undefined };
   const owner = { tenantId, userId: person.id, settings: defaultPeopleSettings };
   expect(await createApiKey(context, { ...owner, ...key })).toMatchObject({ outcome: 'created' });
+}
+
+async function askOnce({ context }: TestServer, { id: tenantId, slug }: TestTenant): Promise<void> {
+  const wish = { tenantId, caller: slug, key: 'once', request: 'a wish', now: context.clock() };
+  const begun = await beginIdempotent(context, wish);
+  expect(begun.outcome).toBe('first');
+  if (begun.outcome === 'first') await begun.keep({ status: 204, headers: {}, body: undefined });
 }
 
 async function keepFactors({ context }: TestServer, { id: tenantId, person, slug }: TestTenant): Promise<void> {
@@ -399,6 +408,7 @@ describe('the role of the platform', () => {
       'person_of_address',
       'sweep_expired',
       'sweep_half_done',
+      'sweep_idempotency_keys',
       'sweep_logouts',
       'sweep_mails',
       'sweep_passkey_challenges',

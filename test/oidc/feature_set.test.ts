@@ -2,8 +2,10 @@
  * Exactly what is switched on. A new version of the engine that brings a feature, or a setting that opens one, shows here first;
  * whoever wants it adds it to these lists, and the tests that go with it.
  */
+
 import type Provider from 'oidc-provider';
 import { PROTOCOL_FEATURES } from '#src/domain/protocol_features.ts';
+import { MANAGEMENT_PERMISSIONS } from '#src/domain/role.ts';
 import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
 import { createTestEngines, type TestEngines } from '#test/support/engines.ts';
 import { sendRaw } from '#test/support/raw_http.ts';
@@ -209,6 +211,7 @@ describe('what a tenant says about itself', () => {
         'devices:manage',
         'permissions:check',
         'telemetry:write',
+        ...MANAGEMENT_PERMISSIONS.map((permission) => `admin:${permission}`),
       ],
       subject_types_supported: ['public'],
       token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],

@@ -23,9 +23,10 @@ export async function startApiServer(
   { routes, verifyApiKey }: { readonly routes: readonly ApiRoute[]; readonly verifyApiKey: VerifyApiKey },
 ): Promise<ApiServer> {
   const { config } = server;
-  const { clock } = server.server.house;
+  const { clock, database, sealer } = server.server.house;
   const engines = createTestEngines(server);
-  const options = { config, clock, logger: pino({ level: 'silent' }), verifyApiKey };
+  const apiServices = { database, sealer };
+  const options = { config, clock, logger: pino({ level: 'silent' }), verifyApiKey, apiServices };
   const trust = createProxyTrust(config.http.trustedProxies);
   const router = new Router<PageState>({ sensitive: true });
   mountApi(router, routes, options);

@@ -25,6 +25,7 @@ const belongsNowhere = '(NOT (EXISTS ( SELECT\n   FROM memberships m\n  WHERE (m
 const sweptTables = [
   'artifacts',
   'backchannel_logouts',
+  'idempotency_keys',
   'mails',
   'pending_sign_ins',
   'proofs',

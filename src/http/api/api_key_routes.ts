@@ -16,7 +16,7 @@ import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
 import { type FieldFault, type Problem, ProblemRaised, problems } from '../problems.ts';
 import { bearer, serviceKey } from './chains.ts';
 import { instant, line } from './input.ts';
-import { answerList, listQuery } from './pages_of_lists.ts';
+import { answerList, listOf, listQuery } from './pages_of_lists.ts';
 import { type ApiRequest, type ApiRoute, route } from './routes.ts';
 
 export interface ApiKeyRoutesOptions {
@@ -33,9 +33,30 @@ const newKey = z.strictObject({
   expires_at: instant.nullish(),
 });
 
+const ownKey = z
+  .object({
+    id: z.uuid(),
+    name: z.string(),
+    prefix: z.string(),
+    scopes: z.array(z.string()),
+    created_at: z.iso.datetime(),
+    expires_at: z.iso.datetime(),
+    last_used_at: z.iso.datetime().nullable(),
+    last_used_address: z.string().nullable(),
+    uses: z.number(),
+  })
+  .meta({ id: 'OwnApiKey' });
+const serviceStatus = z.object({
+  status: z.literal('ok'),
+  tenant: z.string(),
+  key: ownKey.pick({ id: true, name: true, scopes: true, expires_at: true }),
+});
+
 export function apiKeyRoutes({ apiServices }: ApiKeyRoutesOptions): readonly ApiRoute[] {
   return [
     route({
+      summary: 'Make an API key of your own; it is shown once',
+      answers: ownKey.extend({ key: z.string() }),
       method: 'POST',
       path,
       chain: own,
@@ -55,6 +76,8 @@ export function apiKeyRoutes({ apiServices }: ApiKeyRoutesOptions): readonly Api
       },
     }),
     route({
+      summary: 'Your API keys',
+      answers: listOf(ownKey),
       method: 'GET',
       path,
       chain: own,
@@ -66,6 +89,7 @@ export function apiKeyRoutes({ apiServices }: ApiKeyRoutesOptions): readonly Api
       },
     }),
     route({
+      summary: 'Revoke one of your API keys',
       method: 'DELETE',
       path: `${path}/{id}`,
       chain: own,
@@ -77,6 +101,8 @@ export function apiKeyRoutes({ apiServices }: ApiKeyRoutesOptions): readonly Api
       },
     }),
     route({
+      summary: 'Whether a key works, and for what',
+      answers: serviceStatus,
       method: 'GET',
       path: '/api/v1/service/status',
       chain: serviceKey(),

@@ -2,6 +2,10 @@
  * Who may call a route of the REST API. Each route names its chain; one that names none cannot be made (routes.ts), so nothing is open
  * because somebody forgot to close it. What a chain lets through is the request's caller, and no body or header says otherwise.
  */
+import type { EventActor } from '#src/domain/event.ts';
+import { managementScope, permissionsOfScopes } from '#src/domain/own_scope.ts';
+import { isPermission, type ManagementPermission } from '#src/domain/role.ts';
+import { type UserId, userId } from '#src/domain/user.ts';
 import type { LivingApiKey } from '#src/flows/access/api_keys.ts';
 import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
 
@@ -34,7 +38,27 @@ export interface EitherChain {
   readonly key: Omit<ServiceKeyChain, 'chain'>;
 }
 
-export type Chain = PublicChain | BearerChain | ServiceKeyChain | EitherChain;
+/**
+ * Whoever has one permission in this tenant: a person (whose application needs the scope for it, unless it is the tenant's own), an
+ * application in its own name that is registered for that scope, or an API key.
+ */
+export interface PermittedChain {
+  readonly chain: 'permitted';
+  readonly permission: ManagementPermission;
+}
+
+export type Chain = PublicChain | BearerChain | ServiceKeyChain | EitherChain | PermittedChain;
+
+/** Who manages a tenant. */
+export interface ManagementCaller {
+  /** Who is recorded as having done it. */
+  readonly actor: EventActor;
+  /** The person who calls, or who made the key; undefined for an application in its own name and a key of the tenant's own. */
+  readonly userId: UserId | undefined;
+  readonly clientId: string | undefined;
+  /** Everything that this caller may do here, and so may give to others. */
+  readonly permissions: ReadonlySet<string>;
+}
 
 /** Who came through a chain that takes both. */
 export type EitherCaller =
@@ -48,7 +72,9 @@ export type CallerOf<SomeChain extends Chain> = SomeChain extends BearerChain
     ? LivingApiKey
     : SomeChain extends EitherChain
       ? EitherCaller
-      : undefined;
+      : SomeChain extends PermittedChain
+        ? ManagementCaller
+        : undefined;
 
 export function anybody(): PublicChain {
   return { chain: 'public' };
@@ -64,6 +90,10 @@ export function serviceKey(demands: Omit<ServiceKeyChain, 'chain'> = {}): Servic
 
 export function bearerOrKey({ bearer = {}, key = {} }: Partial<Omit<EitherChain, 'chain'>>): EitherChain {
   return { chain: 'bearerOrKey', bearer, key };
+}
+
+export function permitted(permission: ManagementPermission): PermittedChain {
+  return { chain: 'permitted', permission };
 }
 
 /** As people read it: `bearer scope=devices:manage`. */
@@ -90,4 +120,35 @@ export function shortageOf(caller: TokenCaller, { scope, permission, kinds }: Be
   if (scope !== undefined && !isWhole && !caller.scopes.has(scope)) return { lacks: 'scope', scope };
   if (permission !== undefined && !caller.permissions.includes(permission)) return { lacks: 'permission', permission };
   return undefined;
+}
+
+/** Undefined for a device: nobody is there to manage anything. */
+export function managerByToken(caller: TokenCaller): ManagementCaller | undefined {
+  const { kind, userId: id, clientId, firstParty, scopes } = caller;
+  if (kind === 'device') return undefined;
+  const opened: ReadonlySet<string> = new Set(permissionsOfScopes(scopes));
+  if (kind === 'client')
+    return { actor: { type: 'client', id: clientId }, userId: undefined, clientId, permissions: opened };
+  const held = caller.permissions.filter((permission) => firstParty || opened.has(permission));
+  return { actor: { type: 'user', id }, userId: userId(id ?? ''), clientId, permissions: new Set(held) };
+}
+
+export function managerByKey(key: LivingApiKey): ManagementCaller {
+  return {
+    actor: { type: 'api_key', id: key.id },
+    userId: key.userId === undefined ? undefined : userId(key.userId),
+    clientId: undefined,
+    permissions: new Set(key.scopes.filter(isPermission)),
+  };
+}
+
+/** What a token lacks for the permission of the management API: the person's right, or the application's scope. */
+export function shortageOfManager(
+  caller: TokenCaller,
+  manager: ManagementCaller,
+  permission: ManagementPermission,
+): Shortage | undefined {
+  if (manager.permissions.has(permission)) return undefined;
+  const isPersons = caller.kind === 'user' && !caller.permissions.includes(permission);
+  return isPersons ? { lacks: 'permission', permission } : { lacks: 'scope', scope: managementScope(permission) };
 }

@@ -22,9 +22,9 @@ import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
 import type { DeviceNotes } from '#src/storage/device_notes.ts';
 import type { DeviceEventRow, DeviceFilter, DeviceRow, OneDevice } from '#src/storage/tables/devices.ts';
 import { ProblemRaised, problems } from '../problems.ts';
-import { bearer } from './chains.ts';
+import { bearer, type ManagementCaller, permitted } from './chains.ts';
 import { instant, line, refuseField } from './input.ts';
-import { answerList, listQuery } from './pages_of_lists.ts';
+import { answerList, listOf, listQuery } from './pages_of_lists.ts';
 import { type ApiAnswer, type ApiRequest, type ApiRoute, route } from './routes.ts';
 
 export interface DeviceRoutesOptions {
@@ -65,49 +65,100 @@ const manyChange = z
     'names neither client_id nor model nor firmware',
   );
 
+const time = z.iso.datetime();
+const deviceThing = z
+  .object({
+    id: z.uuid(),
+    name: z.string(),
+    model: z.string().nullable(),
+    firmware: z.string().nullable(),
+    state: z.enum(DEVICE_STATES),
+    state_changed_at: time,
+    owner: z.object({ id: z.uuid(), email: z.string() }),
+    client: z.object({ id: z.string(), name: z.string() }),
+    scopes: z.array(z.string()),
+    key_thumbprint: z.string().nullable(),
+    paired_at: time,
+    paired_address: z.string().nullable(),
+    last_seen_at: time,
+    last_seen_address: z.string().nullable(),
+    expires_at: time,
+    offered_until: time.nullable(),
+    refused_at: time.nullable(),
+    refused_because: z.string().nullable(),
+  })
+  .meta({ id: 'Device' });
+const eventThing = z
+  .object({
+    id: z.uuid(),
+    time,
+    type: z.string(),
+    outcome: z.string(),
+    reason: z.string().nullable(),
+    actor: z.object({ type: z.string(), id: z.string().nullable() }).nullable(),
+    address: z.string().nullable(),
+    data: z.record(z.string(), z.unknown()).nullable(),
+  })
+  .meta({ id: 'DeviceEvent' });
+const telemetryReport = z.record(z.string(), z.unknown()).meta({ id: 'TelemetryReport' });
+const telemetryList = listOf(z.object({ id: z.uuid(), received_at: time, report: telemetryReport })).extend({
+  last: z.object({ reported_at: time, report: telemetryReport }).nullable(),
+});
+
 export function deviceRoutes({ apiServices, deviceNotes }: DeviceRoutesOptions): readonly ApiRoute[] {
   const own = bearer({ scope: 'devices:manage', kinds: ['user'] });
-  const reads = bearer({ permission: 'devices:read', scope: 'devices:manage', kinds: ['user'] });
-  const manages = bearer({ permission: 'devices:write', scope: 'devices:manage', kinds: ['user'] });
+  const reads = permitted('devices:read');
+  const manages = permitted('devices:write');
 
   return [
     route({
+      summary: 'Your devices',
       method: 'GET',
       path: ownDevices,
       chain: own,
+      answers: listOf(deviceThing),
       query: filters,
       handle: (request) => list(request, { ...filterOf(request.query), userId: callerId(request.caller) }),
     }),
     route({
+      summary: 'One of your devices',
       method: 'GET',
       path: `${ownDevices}/{id}`,
       chain: own,
+      answers: deviceThing,
       handle: (request) => show(request, ownOf(request)),
     }),
     route({
+      summary: 'Name one of your devices, or offer it to somebody else',
       method: 'PATCH',
       path: `${ownDevices}/{id}`,
       chain: own,
+      answers: deviceThing,
       body: ownChange,
       handle: (request) => change(request, ownOf(request), request.body),
     }),
     route({
+      summary: 'Take one of your devices away for ever',
       method: 'DELETE',
       path: `${ownDevices}/{id}`,
       chain: own,
       handle: (request) => remove(request, ownOf(request)),
     }),
     route({
+      summary: 'What one of your devices reported',
       method: 'GET',
       path: `${ownDevices}/{id}/telemetry`,
       chain: own,
+      answers: telemetryList,
       query: listQuery,
       handle: (request) => telemetry(request, ownOf(request)),
     }),
     route({
+      summary: 'Devices of the tenant',
       method: 'GET',
       path: allDevices,
       chain: reads,
+      answers: listOf(deviceThing),
       query: ofOwner,
       handle: (request) => {
         const { owner } = request.query;
@@ -115,42 +166,53 @@ export function deviceRoutes({ apiServices, deviceNotes }: DeviceRoutesOptions):
       },
     }),
     route({
+      summary: 'One device',
       method: 'GET',
       path: `${allDevices}/{id}`,
       chain: reads,
+      answers: deviceThing,
       handle: (request) => show(request, oneOf(request)),
     }),
     route({
+      summary: 'What happened to a device',
       method: 'GET',
       path: `${allDevices}/{id}/events`,
       chain: reads,
+      answers: listOf(eventThing),
       query: listQuery,
       handle: (request) => events(request, oneOf(request)),
     }),
     route({
+      summary: 'What a device reported',
       method: 'GET',
       path: `${allDevices}/{id}/telemetry`,
       chain: reads,
+      answers: telemetryList,
       query: listQuery,
       handle: (request) => telemetry(request, oneOf(request)),
     }),
     route({
+      summary: 'Name, quarantine, release or offer a device',
       method: 'PATCH',
       path: `${allDevices}/{id}`,
       chain: manages,
+      answers: deviceThing,
       body: adminChange,
       handle: (request) => change(request, oneOf(request), request.body),
     }),
     route({
+      summary: 'Take a device away for ever',
       method: 'DELETE',
       path: `${allDevices}/{id}`,
       chain: manages,
       handle: (request) => remove(request, oneOf(request)),
     }),
     route({
+      summary: 'Quarantine, release or revoke many devices at once',
       method: 'POST',
       path: allDevices,
       chain: manages,
+      answers: z.object({ changed: z.number(), more: z.boolean() }),
       body: manyChange,
       handle: async (request) => {
         const { change: wanted, client_id: clientId, model, firmware, reason } = request.body;
@@ -162,6 +224,7 @@ export function deviceRoutes({ apiServices, deviceNotes }: DeviceRoutesOptions):
       },
     }),
     route({
+      summary: 'Report state, as a device',
       method: 'POST',
       path: '/api/v1/devices/self/telemetry',
       chain: bearer({ scope: 'telemetry:write', kinds: ['device'] }),
@@ -234,8 +297,12 @@ export function deviceRoutes({ apiServices, deviceNotes }: DeviceRoutesOptions):
     return { status: 200, body: { last: last ?? null, ...shown } };
   }
 
-  async function report({ caller, engine, exchange, body }: AnyRequest): Promise<ApiAnswer> {
-    const { deviceId } = caller;
+  async function report({
+    caller: { deviceId },
+    engine,
+    exchange,
+    body,
+  }: ApiRequest<TokenCaller, unknown, unknown>): Promise<ApiAnswer> {
     if (deviceId === undefined) throw notThere();
     const { tenant, people: settings } = engine;
     if (Buffer.byteLength(JSON.stringify(body)) > settings['devices.telemetry_maximum_bytes'])
@@ -248,7 +315,8 @@ export function deviceRoutes({ apiServices, deviceNotes }: DeviceRoutesOptions):
   }
 
   function asCaller({ caller, exchange }: AnyRequest): FlowContext {
-    return { ...apiServices, actor: { type: 'user', id: caller.userId }, origin: exchange.origin };
+    const actor = 'actor' in caller ? caller.actor : ({ type: 'user', id: caller.userId } as const);
+    return { ...apiServices, actor, origin: exchange.origin };
   }
 }
 
@@ -257,7 +325,7 @@ interface ListPart {
   readonly cursor?: string | undefined;
 }
 
-type AnyRequest<Query = unknown> = ApiRequest<TokenCaller, unknown, Query>;
+type AnyRequest<Query = unknown> = ApiRequest<TokenCaller | ManagementCaller, unknown, Query>;
 
 /** Of the tenant. What is no identifier is nobody's. */
 function oneOf({ engine, parameters }: AnyRequest): OneDevice {
@@ -271,7 +339,7 @@ function ownOf(request: AnyRequest): OneDevice {
   return { ...oneOf(request), userId: callerId(request.caller) };
 }
 
-function callerId({ userId: id }: TokenCaller) {
+function callerId({ userId: id }: TokenCaller | ManagementCaller) {
   return userId(id ?? '');
 }
 

@@ -5,45 +5,54 @@
  */
 import type Router from '@koa/router';
 import type { Context } from 'koa';
-import type { Config } from '#config/config.ts';
-import { issuerOf } from '#src/domain/tenant.ts';
-import type { KeyAllowance, LivingApiKey, VerifyApiKey } from '#src/flows/access/api_keys.ts';
-import type { Clock } from '#src/foundation/clock.ts';
-import type { TokenAuthentication, TokenCaller } from '#src/oidc/own_access_tokens.ts';
-import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
-import type { HttpExchange } from '../gates/exchange.ts';
+import { LRUCache } from 'lru-cache';
+import { countRequest, type Window } from '#src/domain/request_allowance.ts';
+import {
+  beginIdempotent,
+  type IdempotencyServices,
+  type IdempotentBeginning,
+  type KeptAnswer,
+} from '#src/flows/access/idempotency.ts';
+import { isUnavailable } from '#src/storage/database.ts';
 import { readJsonBody } from '../json_body.ts';
 import type { PageState } from '../pages/interaction/interaction_step.ts';
-import { type Problem, ProblemRaised, problems } from '../problems.ts';
-import {
-  type BearerChain,
-  bearer,
-  type Chain,
-  type EitherCaller,
-  type EitherChain,
-  type ServiceKeyChain,
-  type Shortage,
-  serviceKey,
-  shortageOf,
-} from './chains.ts';
+import { ProblemRaised, problems } from '../problems.ts';
+import { allowanceHeaders, type CallersOptions, recognise } from './callers.ts';
+import type { ManagementCaller } from './chains.ts';
+import { type Cursors, createCursors, listName } from './cursors.ts';
+import { etagOf, namesState } from './entity_tags.ts';
 import { parseBody, parseQuery } from './input.ts';
 import type { ApiAnswer, ApiRoute } from './routes.ts';
 
-export interface ApiDoorOptions {
-  readonly config: Config;
-  readonly clock: Clock;
-  readonly verifyApiKey: VerifyApiKey;
+export interface ApiDoorOptions extends CallersOptions {
+  readonly apiServices: IdempotencyServices;
 }
 
 type DoorContext = Context & { readonly state: PageState; readonly params: Readonly<Record<string, string>> };
 
-const dpopAlgorithms = 'ES256 EdDSA';
+/** What all calls have in common. */
+interface Door {
+  readonly options: ApiDoorOptions;
+  readonly cursors: Cursors;
+  /** How often who has called, of those whom no key's own allowance holds. */
+  readonly windows: LRUCache<string, Window>;
+}
+
 const preflightSeconds = 3_600;
 /** What a browser may show its page beside the body. */
-const exposedHeaders = 'DPoP-Nonce, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id';
+const exposedHeaders =
+  'DPoP-Nonce, ETag, Idempotency-Replayed, Link, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id';
+const allowedHeaders = 'Authorization, Content-Type, DPoP, Idempotency-Key, If-Match, If-None-Match';
+const maximumCallers = 10_000;
+const windowSeconds = 60;
 
 /** Mounts these routes and nothing else. */
 export function mountApi(router: Router<PageState>, routes: readonly ApiRoute[], options: ApiDoorOptions): void {
+  const door: Door = {
+    options,
+    cursors: createCursors(options.apiServices.sealer.deriveAll('api cursors')),
+    windows: new LRUCache({ max: maximumCallers }),
+  };
   for (const [path, there] of Map.groupBy(routes, (route) => route.path)) {
     const address = `/t/:slug${path.replaceAll(/\{(\w+)\}/g, ':$1')}`;
     const methods = there.map(({ method }) => method);
@@ -54,158 +63,156 @@ export function mountApi(router: Router<PageState>, routes: readonly ApiRoute[],
       router.options(address, (ctx) => answerPreflight(ctx as unknown as DoorContext, openToBrowsers));
     for (const route of there) {
       router.register(address, [route.method], async (ctx) => {
-        await serve(ctx as unknown as DoorContext, route, options);
+        await serve(ctx as unknown as DoorContext, route, door);
       });
     }
   }
 }
 
-async function serve(ctx: DoorContext, route: ApiRoute, options: ApiDoorOptions): Promise<void> {
+async function serve(ctx: DoorContext, route: ApiRoute, door: Door): Promise<void> {
   const { engine, exchange } = ctx.state;
+  const { options } = door;
   if (route.chain.chain !== 'serviceKey') await allowOrigin(ctx);
-  const caller = await recognise(ctx, route.chain, options);
-  const query = parseQuery(route.query, exchange.search);
-  const body =
-    route.body === undefined
-      ? undefined
-      : parseBody(route.body, await readJsonBody(ctx.req, options.config.http.bodyLimitBytes));
-  answer(ctx, await route.handle({ caller, engine, exchange, parameters: ctx.params, body, query }));
-}
+  const caller = await recognise({ engine, exchange }, route.chain, options);
+  if (route.chain.chain === 'permitted') countCall(ctx, caller as ManagementCaller, door);
+  const search = new URLSearchParams(exchange.search);
+  const list = listName(engine.tenant.id, exchange.path, search);
+  const query = parseQuery(route.query, withPlace(search, list, door.cursors));
+  const sent = route.body === undefined ? undefined : await readJsonBody(ctx.req, options.config.http.bodyLimitBytes);
+  const body = route.body === undefined ? undefined : parseBody(route.body, sent);
+  const ifMatch = ctx.get('if-match') || undefined;
+  const handle = async (): Promise<ApiAnswer> =>
+    route.handle({ caller, engine, exchange, parameters: ctx.params, body, query, ifMatch });
 
-function answer(ctx: DoorContext, { status, headers, body, ...rest }: ApiAnswer): void {
-  ctx.status = status;
-  for (const [name, value] of Object.entries(headers ?? {})) ctx.set(name, value);
-  if ('contentType' in rest) {
-    ctx.set('content-type', rest.contentType);
-    ctx.body = rest.stream;
+  if (route.chain.chain === 'permitted' && route.method === 'POST' && ctx.get('idempotency-key') !== '')
+    return answerOnce(ctx, { route, sent, caller: caller as ManagementCaller, handle }, door);
+  const answered = await handle();
+  if (answered.stream !== undefined) {
+    ctx.status = answered.status;
+    ctx.set({ ...answered.headers, 'content-type': answered.contentType });
+    ctx.body = answered.stream;
     return;
   }
-  if (body === undefined) {
-    // Koa would take the absence of a body for an address that nobody serves.
-    ctx.body = null;
-    ctx.status = status;
-    return;
-  }
-  ctx.set('content-type', 'application/json; charset=utf-8');
-  ctx.body = JSON.stringify(body);
+  write(ctx, prepare(ctx, route, answered, nextOf(ctx, list, door.cursors)));
 }
 
-async function recognise(ctx: DoorContext, chain: Chain, options: ApiDoorOptions): Promise<unknown> {
-  switch (chain.chain) {
-    case 'public':
-      return undefined;
-    case 'bearer':
-      return recogniseBearer(ctx, chain, options);
-    case 'serviceKey':
-      return recogniseKey(ctx, chain, options);
-    case 'bearerOrKey':
-      return recogniseEither(ctx, chain, options);
-    default: {
-      const never: never = chain;
-      return never;
-    }
-  }
+interface Asked {
+  readonly route: ApiRoute;
+  readonly sent: unknown;
+  readonly caller: ManagementCaller;
+  readonly handle: () => Promise<ApiAnswer>;
 }
 
-async function recogniseEither(ctx: DoorContext, chain: EitherChain, options: ApiDoorOptions): Promise<EitherCaller> {
-  if (ctx.get('authorization') === '' && ctx.get('x-api-key') !== '')
-    return { by: 'key', key: await recogniseKey(ctx, serviceKey(chain.key), options) };
-  return { by: 'token', token: await recogniseBearer(ctx, bearer(chain.bearer), options) };
-}
-
-async function recogniseBearer(ctx: DoorContext, chain: BearerChain, { config }: ApiDoorOptions): Promise<TokenCaller> {
+/** The first answer under this key is the answer. */
+async function answerOnce(ctx: DoorContext, { route, sent, caller, handle }: Asked, door: Door): Promise<void> {
+  const key = ctx.get('idempotency-key');
+  if (!/^[\x21-\x7e]{1,255}$/.test(key))
+    throw new ProblemRaised(problems.malformed('Idempotency-Key is 1 to 255 visible ASCII characters.'));
   const { engine, exchange } = ctx.state;
-  const { publicUrl } = config.http;
-  const realm = issuerOf(engine.tenant, publicUrl);
-  const [, scheme = '', token = ''] =
-    /^(Bearer|DPoP) ([A-Za-z0-9._~+/-]{1,200}=*)$/i.exec(ctx.get('authorization')) ?? [];
-  if (token === '') {
-    const shown = ctx.get('authorization') !== '';
-    throw new ProblemRaised(problems.unauthorized(challenges(realm, shown ? invalidToken : undefined)));
-  }
-  const found = await engine.authenticateToken(exchange, {
-    scheme: scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer',
-    token,
-    address: publicUrl + exchange.path,
+  const { apiServices, clock } = door.options;
+  const begun = await beginIdempotent(apiServices, {
+    tenantId: engine.tenant.id,
+    caller: JSON.stringify(caller.actor),
+    key,
+    request: JSON.stringify([route.method, exchange.path, exchange.search, sent]),
+    now: clock(),
   });
-  if (found.outcome === 'refused') throw new ProblemRaised(problems.invalidToken(challenges(realm, found)));
-  const { caller } = found;
-  const shortage = shortageOf(caller, chain);
-  if (shortage === undefined) return caller;
-  throw new ProblemRaised(refusalOf(shortage, realm));
+  if (begun.outcome === 'other_request') throw new ProblemRaised(problems.keyOfAnother());
+  if (begun.outcome === 'under_way') throw new ProblemRaised(problems.underWay());
+  if (begun.outcome === 'again') {
+    ctx.set('idempotency-replayed', 'true');
+    return write(ctx, begun.answer);
+  }
+  const answered = await grant(begun, handle);
+  const answer = prepare(ctx, route, answered);
+  await begun.keep(answer);
+  write(ctx, answer);
 }
 
-/** @param realm The issuer. */
-export function refusalOf(shortage: Shortage, realm: string): Problem {
-  switch (shortage.lacks) {
-    case 'scope':
-      return problems.insufficientScope(
-        [`Bearer realm="${realm}", error="insufficient_scope", scope="${shortage.scope}"`],
-        shortage.scope,
-      );
-    case 'permission':
-      return problems.insufficientPermission(shortage.permission);
-    case 'kind':
-      return problems.wrongKindOfCaller();
-    default: {
-      const never: never = shortage;
-      return never;
-    }
+async function grant(
+  begun: Extract<IdempotentBeginning, { readonly outcome: 'first' }>,
+  handle: () => Promise<ApiAnswer>,
+): Promise<ApiAnswer> {
+  try {
+    return await handle();
+  } catch (fault) {
+    // Refused, or not begun: nothing was done, and a better request may use the key.
+    if (fault instanceof ProblemRaised || isUnavailable(fault)) await begun.forget();
+    throw fault;
   }
 }
 
-type RefusedToken = Extract<TokenAuthentication, { readonly outcome: 'refused' }>;
-
-const invalidToken: Pick<RefusedToken, 'scheme' | 'error'> = { scheme: 'Bearer', error: 'invalid_token' };
-
-/** RFC 6750 §3: nothing is said of a mistake to who has shown nothing. RFC 9449 §7.1: both ways are named. */
-function challenges(realm: string, refused: Pick<RefusedToken, 'scheme' | 'error'> | undefined): readonly string[] {
-  const error = refused === undefined ? '' : `, error="${refused.error}"`;
-  const of = (scheme: 'Bearer' | 'DPoP'): string => (refused === undefined || refused.scheme === scheme ? error : '');
-  return [`Bearer realm="${realm}"${of('Bearer')}`, `DPoP realm="${realm}"${of('DPoP')}, algs="${dpopAlgorithms}"`];
-}
-
-async function recogniseKey(ctx: DoorContext, chain: ServiceKeyChain, options: ApiDoorOptions): Promise<LivingApiKey> {
-  const { engine, exchange } = ctx.state;
-  const found = await findServiceKey(exchange, { scope: chain.scope, engine, options });
-  if (found.outcome === 'refused') throw new ProblemRaised(found.problem);
-  return found.key;
-}
-
-/** The key of this tenant that the request shows, with what is left of its allowance in the answer; or why it opens nothing here. */
-export async function findServiceKey(
-  { request, response, origin }: HttpExchange,
-  {
-    scope,
-    engine,
-    options,
-  }: { readonly scope: string | undefined; readonly engine: TenantEngine; readonly options: ApiDoorOptions },
-): Promise<
-  { readonly outcome: 'found'; readonly key: LivingApiKey } | { readonly outcome: 'refused'; readonly problem: Problem }
-> {
-  const refuse = (problem: Problem) => ({ outcome: 'refused', problem }) as const;
-  const { tenant } = engine;
-  const challenge = `ApiKey realm="${issuerOf(tenant, options.config.http.publicUrl)}", header="X-API-Key"`;
-  const presented = request.headers['x-api-key'];
-  if (typeof presented !== 'string' || presented === '') return refuse(problems.unauthorized([challenge]));
-  const now = options.clock();
-  const found = await options.verifyApiKey({ presented, address: origin.ip, now, tenantId: tenant.id });
-  // A key of another tenant is nothing here, and its owner's allowance is not spoken of.
-  if (found.outcome === 'unknown' || found.tenantId !== tenant.id) return refuse(problems.unknownKey([challenge]));
-  if (found.outcome === 'limited')
-    return refuse(problems.tooManyRequests(found.retryAfterSeconds, allowanceHeaders(found.allowance)));
-  for (const [name, value] of Object.entries(allowanceHeaders(found.allowance))) response.setHeader(name, value);
-  const { key } = found;
-  if (scope === undefined || key.scopes.includes(scope)) return { outcome: 'found', key };
-  return refuse(problems.insufficientScope([`${challenge}, error="insufficient_scope", scope="${scope}"`], scope));
-}
-
-/** RateLimit header fields for HTTP (draft-ietf-httpapi-ratelimit-headers). */
-function allowanceHeaders({ limit, windowSeconds, remaining, resetSeconds }: KeyAllowance) {
-  return {
-    'ratelimit-policy': `"key";q=${limit};w=${windowSeconds}`,
-    ratelimit: `"key";r=${remaining};t=${resetSeconds}`,
+/** As it goes out: only what the route says it answers, with the state that it is. @param signNext Where the list goes on. */
+function prepare(
+  ctx: DoorContext,
+  { chain, answers }: ApiRoute,
+  { status, headers = {}, body }: ApiAnswer,
+  signNext?: (place: string) => { readonly cursor: string; readonly link: string },
+): KeptAnswer {
+  if (body === undefined) return { status, headers, body: undefined };
+  const shown: Record<string, unknown> = { ...(answers === undefined ? body : (answers.parse(body) as object)) };
+  const place = shown['next_cursor'];
+  const next = typeof place === 'string' ? signNext?.(place) : undefined;
+  if (next !== undefined) shown['next_cursor'] = next.cursor;
+  const isOneThing = chain.chain === 'permitted' && !('data' in shown);
+  const all: Record<string, string> = {
+    'content-type': 'application/json; charset=utf-8',
+    ...(isOneThing ? { etag: etagOf(shown) } : {}),
+    ...(next === undefined ? {} : { link: `<${next.link}>; rel="next"` }),
+    ...headers,
   };
+  const isKnown =
+    ctx.method === 'GET' && all['etag'] !== undefined && namesState(ctx.get('if-none-match'), all['etag']);
+  return isKnown
+    ? { status: 304, headers: all, body: undefined }
+    : { status, headers: all, body: JSON.stringify(shown) };
+}
+
+function write(ctx: DoorContext, { status, headers, body }: KeptAnswer): void {
+  ctx.status = status;
+  ctx.set(headers);
+  ctx.body = body ?? null;
+  // Koa would take the absence of a body for an address that nobody serves.
+  if (body === undefined) ctx.status = status;
+}
+
+/** The place that a cursor stands for, in its stead. */
+function withPlace(search: URLSearchParams, list: string, cursors: Cursors): URLSearchParams {
+  const sent = search.getAll('cursor');
+  const [cursor] = sent;
+  if (cursor === undefined || sent.length > 1) return search;
+  const place = cursors.open(list, cursor);
+  if (place === undefined)
+    throw new ProblemRaised(
+      problems.invalidFields([{ parameter: 'cursor', code: 'custom', detail: 'is none that this list has given' }]),
+    );
+  const opened = new URLSearchParams(search);
+  opened.set('cursor', place);
+  return opened;
+}
+
+function nextOf(ctx: DoorContext, list: string, cursors: Cursors) {
+  const { exchange } = ctx.state;
+  return (place: string) => {
+    const cursor = cursors.sign(list, place);
+    const search = new URLSearchParams(exchange.search);
+    search.set('cursor', cursor);
+    return { cursor, link: `?${search}` };
+  };
+}
+
+/** Says what is left of the caller's allowance. Keys have one of their own, which was counted when they were recognised. */
+function countCall(ctx: DoorContext, { actor }: ManagementCaller, { options, windows }: Door): void {
+  if (actor.type === 'api_key') return;
+  const { engine } = ctx.state;
+  const limit = engine.people['rest.requests_per_minute'];
+  const name = `${engine.tenant.id} ${actor.type} ${actor.id}`;
+  const counted = countRequest(windows.get(name), { limit, windowSeconds }, options.clock());
+  windows.set(name, counted.window);
+  const { remaining, resetSeconds } = counted;
+  const headers = allowanceHeaders('caller', { limit, windowSeconds, remaining, resetSeconds });
+  if (counted.outcome === 'exceeded') throw new ProblemRaised(problems.tooManyRequests(resetSeconds, headers));
+  ctx.set(headers);
 }
 
 async function allowOrigin(ctx: DoorContext): Promise<boolean> {
@@ -221,7 +228,7 @@ async function allowOrigin(ctx: DoorContext): Promise<boolean> {
 async function answerPreflight(ctx: DoorContext, methods: readonly string[]): Promise<void> {
   if (await allowOrigin(ctx)) {
     ctx.set('access-control-allow-methods', methods.join(', '));
-    ctx.set('access-control-allow-headers', 'Authorization, Content-Type, DPoP');
+    ctx.set('access-control-allow-headers', allowedHeaders);
     ctx.set('access-control-max-age', String(preflightSeconds));
   }
   ctx.body = null;

@@ -25,8 +25,7 @@ export function parseBody(schema: z.ZodType, body: unknown): unknown {
 }
 
 /** Throws `ProblemRaised` for parameters that the route does not know, that come twice, or that hold something else. */
-export function parseQuery(schema: z.ZodType | undefined, search: string): unknown {
-  const written = new URLSearchParams(search);
+export function parseQuery(schema: z.ZodType | undefined, written: URLSearchParams): unknown {
   const names = [...new Set(written.keys())];
   const repeated = names.filter((name) => written.getAll(name).length > 1);
   if (repeated.length > 0)

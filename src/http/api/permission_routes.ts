@@ -7,8 +7,8 @@ import { checkPermission } from '#src/flows/access/check_permission.ts';
 import type { FlowContext } from '#src/flows/flow_context.ts';
 import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
 import { ProblemRaised } from '../problems.ts';
+import { refusalOf } from './callers.ts';
 import { bearerOrKey, type Shortage, shortageOf } from './chains.ts';
-import { refusalOf } from './door.ts';
 import { line } from './input.ts';
 import { type ApiRoute, route } from './routes.ts';
 
@@ -23,6 +23,8 @@ const question = z.strictObject({ subject: line(200), resource: line(100), actio
 export function permissionRoutes({ apiServices }: PermissionRoutesOptions): readonly ApiRoute[] {
   return [
     route({
+      summary: 'Whether somebody may do something',
+      answers: z.object({ allowed: z.boolean() }),
       method: 'POST',
       path: '/api/v1/permissions/check',
       chain: bearerOrKey({ key: { scope } }),

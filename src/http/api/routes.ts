@@ -19,6 +19,8 @@ export interface ApiRequest<Caller, Body, Query> {
   readonly parameters: Readonly<Record<string, string>>;
   readonly body: Body;
   readonly query: Query;
+  /** The state that the caller has looked at (RFC 9110 §13.1.1); see entity_tags.ts. */
+  readonly ifMatch: string | undefined;
 }
 
 export type ApiAnswer = { readonly status: number; readonly headers?: Readonly<Record<string, string>> } & (
@@ -28,6 +30,8 @@ export type ApiAnswer = { readonly status: number; readonly headers?: Readonly<R
 );
 
 interface RouteDefinition<SomeChain extends Chain, Body, Query> {
+  /** One line, for whoever reads the description of the API. */
+  readonly summary: string;
   readonly method: ApiMethod;
   /** Below the issuer: `/api/v1/api-keys/{id}`. */
   readonly path: `/api/v1/${string}`;
@@ -36,23 +40,28 @@ interface RouteDefinition<SomeChain extends Chain, Body, Query> {
   readonly body?: z.ZodType<Body> | undefined;
   /** A strict object too; a route without one takes no parameters at all. */
   readonly query?: z.ZodType<Query> | undefined;
+  /** The body of what is answered with 2xx: nothing that is not in it goes out, and what does not fit it is a fault. None for 204. */
+  readonly answers?: z.ZodType | undefined;
   readonly handle: (request: ApiRequest<CallerOf<SomeChain>, Body, Query>) => Promise<ApiAnswer>;
 }
 
 /** A route as the door knows it. Made by `route` alone. */
 export interface ApiRoute {
+  readonly summary: string;
   readonly method: ApiMethod;
   readonly path: string;
   readonly chain: Chain;
   readonly body: z.ZodType | undefined;
   readonly query: z.ZodType | undefined;
+  readonly answers: z.ZodType | undefined;
   readonly handle: (request: ApiRequest<unknown, unknown, unknown>) => Promise<ApiAnswer>;
 }
 
 export function route<SomeChain extends Chain, Body = undefined, Query = Readonly<Record<string, never>>>(
   definition: RouteDefinition<SomeChain, Body, Query>,
 ): ApiRoute {
-  const { method, path, chain, body, query } = definition;
+  const { summary, method, path, chain, body, query, answers } = definition;
   // The door hands it the caller of its own chain, and what its own schemas have let through.
-  return { method, path, chain, body, query, handle: definition.handle as ApiRoute['handle'] };
+  const handle = definition.handle as ApiRoute['handle'];
+  return { summary, method, path, chain, body, query, answers, handle };
 }

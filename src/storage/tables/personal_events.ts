@@ -8,7 +8,7 @@ export interface PersonalEventRow {
   readonly type: string;
   readonly outcome: 'success' | 'failure';
   readonly reason: string | null;
-  readonly actor_type: 'user' | 'client' | 'operator' | 'system' | null;
+  readonly actor_type: 'user' | 'client' | 'api_key' | 'operator' | 'system' | null;
   readonly client_id: string | null;
   /** Of an application that is still registered. */
   readonly client_name: string | null;

@@ -24,26 +24,30 @@ let machine: TestClient;
 let verification: ApiKeyVerification = { outcome: 'unknown' };
 
 const routes = [
-  route({ method: 'GET', path: '/api/v1/open', chain: anybody(), handle: async () => ({ status: 204 }) }),
+  route({ summary: 'x', method: 'GET', path: '/api/v1/open', chain: anybody(), handle: async () => ({ status: 204 }) }),
   route({
+    summary: 'x',
     method: 'GET',
     path: '/api/v1/caller',
     chain: bearer(),
     handle: async ({ caller }) => ({ status: 200, body: { ...caller, scopes: [...caller.scopes] } }),
   }),
   route({
+    summary: 'x',
     method: 'GET',
     path: '/api/v1/keys-of-mine',
     chain: bearer({ scope: 'api_keys:manage', kinds: ['user'] }),
     handle: async () => ({ status: 200, body: {} }),
   }),
   route({
+    summary: 'x',
     method: 'GET',
     path: '/api/v1/audit',
     chain: bearer({ permission: 'audit:read' }),
     handle: async () => ({ status: 200, body: {} }),
   }),
   route({
+    summary: 'x',
     method: 'POST',
     path: '/api/v1/things/{id}',
     chain: bearer(),
@@ -51,6 +55,7 @@ const routes = [
     handle: async ({ body, parameters }) => ({ status: 201, body: { ...body, id: parameters['id'] } }),
   }),
   route({
+    summary: 'x',
     method: 'GET',
     path: '/api/v1/things',
     chain: anybody(),
@@ -63,6 +68,7 @@ const routes = [
     },
   }),
   route({
+    summary: 'x',
     method: 'GET',
     path: '/api/v1/service/thing',
     chain: serviceKey({ scope: 'things:read' }),

@@ -26,7 +26,7 @@ export function presentScope({ name, description }: NamedScope, t: Translate): S
     return explainedScopes.includes(name) ? { words, detail: t(`consent.scope.${name}_detail`) } : { words };
   }
   // A name of ours that a tenant's API has too is the API's, and comes with its words.
-  if (isOwnScope(name) && description === undefined) return { words: t(`consent.scope.${name.replace(':', '_')}`) };
+  if (isOwnScope(name) && description === undefined) return { words: t(`consent.scope.${name.replaceAll(':', '_')}`) };
   const code = displayName(name);
   return description === undefined ? { code } : { words: displayName(description), code };
 }
