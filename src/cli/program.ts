@@ -2,8 +2,8 @@
  * The command line as a whole: which commands there are, in the order in which help lists them, and what the parser's own
  * verdicts mean as exit codes. What a command does is in the file of its noun.
  */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { version } from '#src/foundation/version.ts';
 import { addApiKeyCommands } from './api_keys.ts';
 import { addApiCommands } from './apis.ts';
 import { addClientCommands } from './clients.ts';
@@ -48,7 +48,7 @@ function createProgram(runner: Runner): Command {
   const { output, errors } = runner.world;
   const program = new Command('poort')
     .description('An OpenID Connect authorization server for many tenants.')
-    .version(readVersion(), '-V, --version', 'print the version')
+    .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .exitOverride()
@@ -81,10 +81,4 @@ function createProgram(runner: Runner): Command {
   addDeviceCommands(program, runner);
   addMailCommands(program, runner);
   return program;
-}
-
-function readVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : '';
-  return String(version);
 }

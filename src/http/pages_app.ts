@@ -29,6 +29,7 @@ import { mountRegistrationPages } from './pages/visitors/registration_pages.ts';
 import type { VisitorPagesOptions } from './pages/visitors/visitor_pages.ts';
 import { problemSections } from './problem_pages.ts';
 import { ProblemRaised, problems } from './problems.ts';
+import { mountReference } from './reference.ts';
 import { mountRegistration, type RegistrationOptions } from './registration.ts';
 
 export interface PagesOptions
@@ -84,6 +85,8 @@ export function createPagesApp(options: PagesOptions): Pages {
     ctx.body = section;
   });
 
+  const routes = apiRoutes(options);
+  mountReference(installation as Router, { publicUrl: options.config.http.publicUrl, routes });
   mountShortDeviceAddress(installation, options);
   mountDevelopmentMailbox(installation, developmentMailbox);
 
@@ -106,7 +109,7 @@ export function createPagesApp(options: PagesOptions): Pages {
   mountAccountPages(tenant, ownPages, options);
   mountFactorPages(tenant, ownPages, options);
   mountRegistration(tenant, options);
-  mountApi(tenant, apiRoutes(options), options);
+  mountApi(tenant, routes, options);
 
   const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);
   const serveTenant = callbackOf(tenant as unknown as Router<Koa.DefaultState>);

@@ -1,5 +1,6 @@
 /** Every route of the REST API, in one list: what is not in it is not served. test/http/api/route_inventory.test.ts reads it aloud. */
 import { type ApiKeyRoutesOptions, apiKeyRoutes } from './api_key_routes.ts';
+import { descriptionRoute } from './description_route.ts';
 import { type DeviceRoutesOptions, deviceRoutes } from './device_routes.ts';
 import type { ApiDoorOptions } from './door.ts';
 import { type PermissionRoutesOptions, permissionRoutes } from './permission_routes.ts';
@@ -8,5 +9,11 @@ import type { ApiRoute } from './routes.ts';
 export type ApiOptions = ApiDoorOptions & ApiKeyRoutesOptions & DeviceRoutesOptions & PermissionRoutesOptions;
 
 export function apiRoutes(options: ApiOptions): readonly ApiRoute[] {
-  return [...apiKeyRoutes(options), ...permissionRoutes(options), ...deviceRoutes(options)];
+  const routes: readonly ApiRoute[] = [
+    ...apiKeyRoutes(options),
+    ...permissionRoutes(options),
+    ...deviceRoutes(options),
+    descriptionRoute(options, () => routes),
+  ];
+  return routes;
 }

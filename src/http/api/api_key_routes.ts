@@ -56,6 +56,7 @@ export function apiKeyRoutes({ apiServices }: ApiKeyRoutesOptions): readonly Api
   return [
     route({
       summary: 'Make an API key of your own; it is shown once',
+      statuses: [201],
       answers: ownKey.extend({ key: z.string() }),
       method: 'POST',
       path,

@@ -87,6 +87,7 @@ async function serve(ctx: DoorContext, route: ApiRoute, door: Door): Promise<voi
   if (route.chain.chain === 'permitted' && route.method === 'POST' && ctx.get('idempotency-key') !== '')
     return answerOnce(ctx, { route, sent, caller: caller as ManagementCaller, handle }, door);
   const answered = await handle();
+  checkStatus(route, answered);
   if (answered.stream !== undefined) {
     ctx.status = answered.status;
     ctx.set({ ...answered.headers, 'content-type': answered.contentType });
@@ -124,6 +125,7 @@ async function answerOnce(ctx: DoorContext, { route, sent, caller, handle }: Ask
     return write(ctx, begun.answer);
   }
   const answered = await grant(begun, handle);
+  checkStatus(route, answered);
   const answer = prepare(ctx, route, answered);
   await begun.keep(answer);
   write(ctx, answer);
@@ -140,6 +142,11 @@ async function grant(
     if (fault instanceof ProblemRaised || isUnavailable(fault)) await begun.forget();
     throw fault;
   }
+}
+
+/** What the description of the API does not know must not happen. */
+function checkStatus({ method, path, statuses }: ApiRoute, { status }: ApiAnswer): void {
+  if (!statuses.some((one) => one === status)) throw new Error(`${method} ${path} answered ${status}`);
 }
 
 /** As it goes out: only what the route says it answers, with the state that it is. @param signNext Where the list goes on. */

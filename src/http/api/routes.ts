@@ -29,6 +29,8 @@ export type ApiAnswer = { readonly status: number; readonly headers?: Readonly<R
   | { readonly stream: Readable; readonly contentType: string; readonly body?: undefined }
 );
 
+export type SuccessStatus = 200 | 201 | 202 | 204;
+
 interface RouteDefinition<SomeChain extends Chain, Body, Query> {
   /** One line, for whoever reads the description of the API. */
   readonly summary: string;
@@ -40,8 +42,12 @@ interface RouteDefinition<SomeChain extends Chain, Body, Query> {
   readonly body?: z.ZodType<Body> | undefined;
   /** A strict object too; a route without one takes no parameters at all. */
   readonly query?: z.ZodType<Query> | undefined;
-  /** The body of what is answered with 2xx: nothing that is not in it goes out, and what does not fit it is a fault. None for 204. */
+  /** How it is answered when all is well; unless told 200 where there is a body, 204 where there is none. Another status is a fault. */
+  readonly statuses?: readonly SuccessStatus[] | undefined;
+  /** The body of that answer: nothing that is not in it goes out, and what does not fit it is a fault. None for 204. */
   readonly answers?: z.ZodType | undefined;
+  /** The kinds of content that it streams instead of a body of JSON. */
+  readonly streams?: readonly string[] | undefined;
   readonly handle: (request: ApiRequest<CallerOf<SomeChain>, Body, Query>) => Promise<ApiAnswer>;
 }
 
@@ -53,15 +59,18 @@ export interface ApiRoute {
   readonly chain: Chain;
   readonly body: z.ZodType | undefined;
   readonly query: z.ZodType | undefined;
+  readonly statuses: readonly SuccessStatus[];
   readonly answers: z.ZodType | undefined;
+  readonly streams: readonly string[];
   readonly handle: (request: ApiRequest<unknown, unknown, unknown>) => Promise<ApiAnswer>;
 }
 
 export function route<SomeChain extends Chain, Body = undefined, Query = Readonly<Record<string, never>>>(
   definition: RouteDefinition<SomeChain, Body, Query>,
 ): ApiRoute {
-  const { summary, method, path, chain, body, query, answers } = definition;
+  const { summary, method, path, chain, body, query, answers, streams = [] } = definition;
+  const { statuses = [answers === undefined && streams.length === 0 ? 204 : 200] } = definition;
   // The door hands it the caller of its own chain, and what its own schemas have let through.
   const handle = definition.handle as ApiRoute['handle'];
-  return { summary, method, path, chain, body, query, answers, handle };
+  return { summary, method, path, chain, body, query, statuses, answers, streams, handle };
 }

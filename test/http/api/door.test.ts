@@ -26,6 +26,7 @@ let verification: ApiKeyVerification = { outcome: 'unknown' };
 const routes = [
   route({ summary: 'x', method: 'GET', path: '/api/v1/open', chain: anybody(), handle: async () => ({ status: 204 }) }),
   route({
+    statuses: [200],
     summary: 'x',
     method: 'GET',
     path: '/api/v1/caller',
@@ -33,6 +34,7 @@ const routes = [
     handle: async ({ caller }) => ({ status: 200, body: { ...caller, scopes: [...caller.scopes] } }),
   }),
   route({
+    statuses: [200],
     summary: 'x',
     method: 'GET',
     path: '/api/v1/keys-of-mine',
@@ -40,6 +42,7 @@ const routes = [
     handle: async () => ({ status: 200, body: {} }),
   }),
   route({
+    statuses: [200],
     summary: 'x',
     method: 'GET',
     path: '/api/v1/audit',
@@ -47,6 +50,7 @@ const routes = [
     handle: async () => ({ status: 200, body: {} }),
   }),
   route({
+    statuses: [201],
     summary: 'x',
     method: 'POST',
     path: '/api/v1/things/{id}',
@@ -55,6 +59,7 @@ const routes = [
     handle: async ({ body, parameters }) => ({ status: 201, body: { ...body, id: parameters['id'] } }),
   }),
   route({
+    statuses: [200],
     summary: 'x',
     method: 'GET',
     path: '/api/v1/things',
@@ -68,6 +73,7 @@ const routes = [
     },
   }),
   route({
+    statuses: [200],
     summary: 'x',
     method: 'GET',
     path: '/api/v1/service/thing',

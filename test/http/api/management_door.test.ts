@@ -62,6 +62,7 @@ const routes = [
     path: '/api/v1/admin/things',
     chain: permitted('users:write'),
     body: z.strictObject({ name: line(20) }),
+    statuses: [201],
     answers: shownThing.extend({ number: z.number() }),
     handle: async ({ body }) => {
       await holdUp;
@@ -97,6 +98,7 @@ const routes = [
     method: 'GET',
     path: '/api/v1/admin/caller',
     chain: permitted('audit:read'),
+    statuses: [200],
     handle: async ({ caller }) => ({ status: 200, body: { ...caller, permissions: [...caller.permissions] } }),
   }),
 ];

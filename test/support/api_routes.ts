@@ -1,0 +1,14 @@
+/** The routes of the REST API as a running server mounts them, for tests that look at all of them. */
+import { apiRoutes } from '#src/http/api/api.ts';
+import type { ApiRoute } from '#src/http/api/routes.ts';
+import type { TestServer } from './test_server.ts';
+
+export function apiRoutesOf(server: TestServer): readonly ApiRoute[] {
+  return apiRoutes({
+    config: server.config,
+    clock: server.context.clock,
+    verifyApiKey: async () => ({ outcome: 'unknown' }),
+    apiServices: server.context,
+    deviceNotes: server.server.house.deviceNotes,
+  });
+}
