@@ -1,6 +1,7 @@
 /**
- * This file owns the names of roles and permissions and which roles every tenant begins with. It does not own who holds
- * a role (memberships) or whether a permission suffices for a call (the doors ask for that).
+ * This file owns the names of roles and permissions, which roles every tenant begins with, what a role gives whoever holds it, and what
+ * somebody may give away (docs/decisions/0040). It does not own who holds a role (memberships) or whether a permission suffices for a call
+ * (the doors ask for that).
  */
 
 /** A role every tenant has and none may change. */
@@ -126,4 +127,111 @@ export function planRole(request: RoleRequest): RolePlan {
   if (problems.length > 0) return { outcome: 'refused', problems };
 
   return { outcome: 'planned', role: { name: request.name, description, permissions, inherits: request.inherits } };
+}
+
+/** Whether Poort itself asks for this permission. */
+export function isManagementPermission(permission: string): permission is ManagementPermission {
+  return MANAGEMENT_PERMISSIONS.some((one) => one === permission);
+}
+
+/**
+ * Which of these permissions somebody who holds `held` may not give to anybody: those they do not hold. Whoever holds everything that
+ * Poort asks for is the top of the tenant, and may give its own permissions as well: nobody else could be the first to have one.
+ */
+export function permissionsBeyond(held: ReadonlySet<string>, permissions: Iterable<string>): readonly string[] {
+  const isTop = MANAGEMENT_PERMISSIONS.every((permission) => held.has(permission));
+  if (isTop) return [];
+  return [...new Set(permissions)].filter((permission) => !held.has(permission)).sort();
+}
+
+/** Whether somebody who holds `held` may give all of these, and change or take away what gives them. */
+export function mayGrant(held: ReadonlySet<string>, permissions: Iterable<string>): boolean {
+  return permissionsBeyond(held, permissions).length === 0;
+}
+
+/** A role among the others of its tenant. */
+export interface RoleNode {
+  readonly id: string;
+  readonly name: string;
+  readonly permissions: readonly string[];
+  /** The identifier of the role whose permissions it has too. */
+  readonly inherits: string | undefined;
+  readonly isActive: boolean;
+}
+
+/** The roles of one tenant, by identifier. */
+export type RoleGraph = ReadonlyMap<string, RoleNode>;
+
+export function roleGraph(roles: Iterable<RoleNode>): RoleGraph {
+  return new Map([...roles].map((role) => [role.id, role]));
+}
+
+/** The role and all that it inherits from, in that order. Ends also where somebody made a circle. */
+export function rolesThrough(graph: RoleGraph, id: string): readonly RoleNode[] {
+  const path: RoleNode[] = [];
+  for (
+    let role = graph.get(id);
+    role !== undefined && !path.includes(role);
+    role = role.inherits === undefined ? undefined : graph.get(role.inherits)
+  )
+    path.push(role);
+  return path;
+}
+
+/**
+ * Everything that a role can ever give, also what is switched off in it today: switching it on must not be a way to give what one does
+ * not hold.
+ */
+export function permissionsThrough(graph: RoleGraph, id: string): ReadonlySet<string> {
+  return new Set(rolesThrough(graph, id).flatMap((role) => role.permissions));
+}
+
+/** Whether a role would inherit from itself if it inherited from `inherits`. */
+export function closesCircle(graph: RoleGraph, { id, inherits }: { id: string; inherits: string }): boolean {
+  return rolesThrough(graph, inherits).some((role) => role.id === id);
+}
+
+/** One role that somebody was given. */
+export interface HeldRole {
+  readonly roleId: string;
+  /** From then on they do not have it. */
+  readonly expiresAt: Date | undefined;
+}
+
+/** A permission somebody has, and by which ways: each from a role they were given to the one that lists it, by name. */
+export interface GrantedPermission {
+  readonly permission: string;
+  readonly through: readonly (readonly string[])[];
+}
+
+/**
+ * What somebody with these roles may do at this moment, and why; the same as `effective_roles` says in the database.
+ *
+ * @param switchedOff Permissions that nobody has for the time being.
+ */
+export function effectiveRights(
+  graph: RoleGraph,
+  {
+    held,
+    switchedOff,
+    now,
+  }: { readonly held: readonly HeldRole[]; readonly switchedOff: ReadonlySet<string>; readonly now: Date },
+): { readonly roles: readonly string[]; readonly permissions: readonly GrantedPermission[] } {
+  const roles = new Set<string>();
+  const through = new Map<string, (readonly string[])[]>();
+  for (const { roleId, expiresAt } of held) {
+    if (expiresAt !== undefined && expiresAt.getTime() <= now.getTime()) continue;
+    const path: string[] = [];
+    for (const role of rolesThrough(graph, roleId)) {
+      if (!role.isActive) break;
+      path.push(role.name);
+      roles.add(role.name);
+      for (const permission of new Set(role.permissions)) {
+        if (switchedOff.has(permission)) continue;
+        through.set(permission, [...(through.get(permission) ?? []), [...path]]);
+      }
+    }
+  }
+  const permissions = [...through].map(([permission, ways]) => ({ permission, through: ways }));
+  return { roles: [...roles].sort(), permissions: permissions.sort((a, b) => (a.permission < b.permission ? -1 : 1)) };
 }

@@ -13,6 +13,7 @@ import { commitArtifacts } from '#src/storage/tables/artifacts.ts';
 import { putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.ts';
 import { rememberPassword } from '#src/storage/tables/password_history.ts';
 import { putPendingSignIn } from '#src/storage/tables/pending_sign_ins.ts';
+import { insertPermission } from '#src/storage/tables/permissions.ts';
 import { putProof } from '#src/storage/tables/proofs.ts';
 import { storeTelemetry } from '#src/storage/tables/telemetry.ts';
 import { listTenantTables, personTables } from '#test/support/catalogue.ts';
@@ -61,6 +62,7 @@ beforeAll(async () => {
     await pairDevice(server, tenant);
     await makeKey(server, tenant);
     await askOnce(server, tenant);
+    await describePermission(server, tenant);
   }
   const urls = roleUrls(server.database);
   [superuser, app, platform, owner] = await Promise.all(
@@ -93,6 +95,13 @@ async function oweLogout({ context }: TestServer, tenant: TestTenant): Promise<v
     const enqueue = "select backchannel_logout_enqueue($1, $2, $3, 'sid')";
     await transaction.query(enqueue, [tenant.id, created.clientId, tenant.person.id]);
   });
+}
+
+/** A permission of the tenant's own. */
+async function describePermission({ context }: TestServer, { id: tenantId }: TestTenant): Promise<void> {
+  const permission = { tenantId, name: 'readings:read', description: '', isActive: true, now: context.clock() };
+  const tenant = context.database.tenant(tenantId);
+  expect(await tenant.transaction((transaction) => insertPermission(transaction, permission))).toBe(true);
 }
 
 /** A mail that waits. */

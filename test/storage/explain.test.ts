@@ -20,6 +20,7 @@ const hash = (name: string): string => `sha256('${name}')`;
 
 /** By name, so that a function without a case here is noticed. */
 const calls: Readonly<Record<string, readonly string[]>> = {
+  administrator_remains: [`select administrator_remains('${acme}')`],
   api_key_read: [
     `select * from api_key_read('${acme}', ${hash('key 1-7')}, now())`,
     `select * from api_key_read('${acme}', ${hash('key 1-8')}, now())`,
@@ -268,6 +269,10 @@ const seed = `
     select tenant_id, ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, now() from everyone;
   insert into roles (tenant_id, id, name, created_at)
     select tenant_id, ('00000000-0000-7000-a000-' || lpad(n::text, 12, '0'))::uuid, 'role-' || n, now() from everyone where n <= 20;
+  update roles set name = 'admin', built_in = true where name = 'role-20';
+  update roles set inherits = '00000000-0000-7000-a000-000000000020' where name = 'role-19';
+  insert into permissions (tenant_id, name, is_active, created_at)
+    select tenant_id, 'thing-' || n || ':read', n > 3, now() from everyone;
   insert into membership_roles (tenant_id, user_id, role_id)
     select m.tenant_id, m.user_id, ('00000000-0000-7000-a000-' || lpad((1 + row_number() over () % 20)::text, 12, '0'))::uuid
       from memberships m;

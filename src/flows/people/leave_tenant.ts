@@ -19,7 +19,8 @@ import {
 import { deletePendingSignInsOf } from '#src/storage/tables/pending_sign_ins.ts';
 import { deleteProofsOf } from '#src/storage/tables/proofs.ts';
 import { deleteRememberedDevices } from '#src/storage/tables/remembered_devices.ts';
-import type { FlowContext } from '../flow_context.ts';
+import { keepAdministratorUnlessOperator, type LastAdministrator } from '../access/last_administrator.ts';
+import { type FlowContext, Refusal } from '../flow_context.ts';
 import { queueMail } from '../mail/send_mail.ts';
 import { endPersonSessions } from '../sessions/manage_sessions.ts';
 
@@ -33,7 +34,9 @@ export type RequestDeletionOutcome =
   /** Where nobody is given time to think better of it. */
   | { readonly outcome: 'deleted' }
   /** No member of this tenant, or not any more. */
-  | { readonly outcome: 'unknown' };
+  | { readonly outcome: 'unknown' }
+  /** Nobody else administers the tenant: somebody has to be given it first. */
+  | LastAdministrator;
 
 const dayMilliseconds = 86_400_000;
 
@@ -63,8 +66,8 @@ export async function requestDeletion(
 export async function withdrawDeletion(
   context: FlowContext,
   leaver: Leaver,
-): Promise<{ readonly outcome: 'withdrawn' | 'nothing_to_withdraw' | 'unknown' }> {
-  return inMembership(context, leaver, async (leaving) => {
+): Promise<{ readonly outcome: 'withdrawn' | 'nothing_to_withdraw' | 'unknown' } | LastAdministrator> {
+  return inMembership<{ readonly outcome: 'withdrawn' | 'nothing_to_withdraw' }>(context, leaver, async (leaving) => {
     const { transaction, member } = leaving;
     if (member.deletion_due_at === null) return { outcome: 'nothing_to_withdraw' };
     await setDeletionDueAt(transaction, { ...leaver, dueAt: undefined });
@@ -73,12 +76,12 @@ export async function withdrawDeletion(
   });
 }
 
-/** At once, whoever asked and whenever the end was to come. */
+/** At once, whoever asked and whenever the end was to come. An operator may delete the last administrator, too. */
 export function deleteMember(
   context: FlowContext,
   leaver: Leaver,
-): Promise<{ readonly outcome: 'deleted' | 'unknown' }> {
-  return inMembership(context, leaver, async (leaving) => {
+): Promise<{ readonly outcome: 'deleted' | 'unknown' } | LastAdministrator> {
+  return inMembership<{ readonly outcome: 'deleted' }>(context, leaver, async (leaving) => {
     await erase(context, leaving);
     return { outcome: 'deleted' };
   });
@@ -124,17 +127,31 @@ interface Leaving extends Leaver {
   readonly member: LeavingMemberRow;
 }
 
-/** In one transaction, with the membership locked: of two who ask, undo or delete at the same moment one comes after the other. */
+/**
+ * In one transaction, with the membership locked: of two who ask, undo or delete at the same moment one comes after the other. The tenant's
+ * last administrator stays.
+ */
 async function inMembership<Outcome extends object>(
-  { database }: FlowContext,
+  context: FlowContext,
   leaver: Leaver,
   work: (leaving: Leaving) => Promise<Outcome>,
-): Promise<Outcome | { readonly outcome: 'unknown' }> {
-  const tenant = database.tenant(leaver.tenantId);
-  return tenant.transaction(async (transaction) => {
-    const member = await lockMembership(transaction, leaver);
-    return member === undefined ? { outcome: 'unknown' } : work({ ...leaver, tenant, transaction, member });
-  });
+): Promise<Outcome | { readonly outcome: 'unknown' } | LastAdministrator> {
+  const { tenantId } = leaver;
+  const tenant = context.database.tenant(tenantId);
+  try {
+    return await tenant.transaction((transaction) =>
+      keepAdministratorUnlessOperator(context, transaction, {
+        tenantId,
+        change: async () => {
+          const member = await lockMembership(transaction, leaver);
+          return member === undefined ? { outcome: 'unknown' } : work({ ...leaver, tenant, transaction, member });
+        },
+      }),
+    );
+  } catch (fault) {
+    if (fault instanceof Refusal) return fault.outcome;
+    throw fault;
+  }
 }
 
 async function erase(context: FlowContext, leaving: Leaving): Promise<void> {

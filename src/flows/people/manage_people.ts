@@ -7,6 +7,7 @@ import type { NewEvent } from '#src/domain/event.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { judgeNewPassword, parsePersonName, type UserId, userId } from '#src/domain/user.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
+import type { Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { deletePendingSignInsOf } from '#src/storage/tables/pending_sign_ins.ts';
 import {
@@ -21,6 +22,7 @@ import {
   updateMembershipStatus,
 } from '#src/storage/tables/people.ts';
 import { endAccount } from '#src/storage/tables/sessions.ts';
+import { keepAdministratorUnlessOperator, type LastAdministrator } from '../access/last_administrator.ts';
 import { type FlowContext, Refusal } from '../flow_context.ts';
 import { claimUnproven } from '../proofs/prove_address.ts';
 import { queueVerification, type VerificationServices } from '../proofs/request_verification.ts';
@@ -152,33 +154,56 @@ async function matchesPassword(
   return matches;
 }
 
+export type ChangeMembershipOutcome =
+  | { readonly outcome: 'changed' | 'unchanged'; readonly userId: UserId }
+  /** Nobody else administers the tenant, and no operator asks. */
+  | LastAdministrator;
+
 /** Undefined when there is no such member. A person's other memberships stay as they are. */
 export async function changeMembershipStatus(
   context: FlowContext,
   input: { readonly tenantId: TenantId; readonly email: string; readonly status: 'active' | 'disabled' },
-): Promise<{ readonly outcome: 'changed' | 'unchanged'; readonly userId: UserId } | undefined> {
+): Promise<ChangeMembershipOutcome | undefined> {
   const email = parseEmailAddress(input.email);
   if (email.outcome === 'invalid') return undefined;
+  const { tenantId, status } = input;
+  const wanted = { tenantId, status, emailCanonical: email.canonical };
+  try {
+    return await context.database.tenant(tenantId).transaction((transaction) =>
+      keepAdministratorUnlessOperator(context, transaction, {
+        tenantId,
+        change: () => changeStatusWithin(context, transaction, wanted),
+      }),
+    );
+  } catch (fault) {
+    if (fault instanceof Refusal) return fault.outcome;
+    throw fault;
+  }
+}
+
+async function changeStatusWithin(
+  context: FlowContext,
+  transaction: Transaction,
+  { tenantId, status, emailCanonical }: { tenantId: TenantId; status: 'active' | 'disabled'; emailCanonical: string },
+): Promise<{ readonly outcome: 'changed' | 'unchanged'; readonly userId: UserId } | undefined> {
   const now = context.clock();
-  const tenant = context.database.tenant(input.tenantId);
-  return tenant.transaction(async (transaction) => {
-    const member = await findMember(transaction, { tenantId: input.tenantId, emailCanonical: email.canonical });
-    if (member === undefined) return undefined;
-    const change = { tenantId: input.tenantId, userId: member.id, status: input.status };
-    if (!(await updateMembershipStatus(transaction, change))) return { outcome: 'unchanged', userId: member.id };
-    // Dead at once because the membership is; gone, because a thief must not be let back in together with the owner. Again when
-    // the member is let in: a sign-in that had been judged before the door was shut may have written its session after it.
-    await endAccount(transaction, change);
-    await deletePendingSignInsOf(transaction, change);
-    const event: NewEvent = {
-      type: input.status === 'active' ? 'user.enabled' : 'user.disabled',
-      outcome: 'success',
-      actor: context.actor,
-      target: { type: 'user', id: member.id },
-    };
-    await appendEvent(transaction, { tenant, event, origin: context.origin, now });
-    return { outcome: 'changed', userId: member.id };
-  });
+  const tenant = context.database.tenant(tenantId);
+  const member = await findMember(transaction, { tenantId, emailCanonical });
+  if (member === undefined) return undefined;
+  const change = { tenantId, userId: member.id, status };
+  if (!(await updateMembershipStatus(transaction, change))) return { outcome: 'unchanged', userId: member.id };
+  // Dead at once because the membership is; gone, because a thief must not be let back in together with the owner. Again when
+  // the member is let in: a sign-in that had been judged before the door was shut may have written its session after it.
+  await endAccount(transaction, change);
+  await deletePendingSignInsOf(transaction, change);
+  const event: NewEvent = {
+    type: status === 'active' ? 'user.enabled' : 'user.disabled',
+    outcome: 'success',
+    actor: context.actor,
+    target: { type: 'user', id: member.id },
+  };
+  await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+  return { outcome: 'changed', userId: member.id };
 }
 
 export async function showMember(

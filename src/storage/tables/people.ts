@@ -194,7 +194,7 @@ export async function assignRolesToMany(
   );
 }
 
-/** Returns the names that are no role of this tenant; assigns nothing when there is one. */
+/** For good, also one they had until some moment. Returns the names that are no role of this tenant; assigns nothing when there is one. */
 export async function assignRoles(
   transaction: Transaction,
   assignment: { tenantId: TenantId; userId: UserId; roles: readonly string[] },
@@ -206,7 +206,8 @@ export async function assignRoles(
   const unknown = assignment.roles.filter((name) => !found.some((role) => role.name === name));
   if (unknown.length > 0) return unknown;
   await transaction.query(
-    `insert into membership_roles (tenant_id, user_id, role_id) select $1, $2, unnest($3::uuid[]) on conflict do nothing`,
+    `insert into membership_roles (tenant_id, user_id, role_id) select $1, $2, unnest($3::uuid[])
+     on conflict (tenant_id, user_id, role_id) do update set expires_at = null`,
     [assignment.tenantId, assignment.userId, found.map((role) => role.id)],
   );
   return [];
@@ -318,7 +319,8 @@ export async function updateMembershipStatus(
 const memberColumns = `u.id, u.email::text as email, u.email_verified, u.given_name, u.family_name, u.locale, u.status as user_status,
   m.status as membership_status, m.last_sign_in_at, m.created_at,
   array(select r.name from membership_roles mr join roles r on r.tenant_id = mr.tenant_id and r.id = mr.role_id
-         where mr.tenant_id = m.tenant_id and mr.user_id = m.user_id order by r.name) as roles`;
+         where mr.tenant_id = m.tenant_id and mr.user_id = m.user_id and (mr.expires_at is null or mr.expires_at > now())
+         order by r.name) as roles`;
 
 export async function listMembers(transaction: Transaction, tenantId: TenantId): Promise<readonly MemberRow[]> {
   return transaction.query<MemberRow>(

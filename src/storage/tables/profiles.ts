@@ -33,7 +33,8 @@ export async function readProfile(
     `select u.email::text as email, u.email_verified, u.given_name, u.family_name, u.locale, m.username, u.password_changed_at,
             u.created_at as known_since, m.created_at as member_since, m.last_sign_in_at, m.deletion_due_at,
             array(select r.name from membership_roles mr join roles r on r.tenant_id = mr.tenant_id and r.id = mr.role_id
-                   where mr.tenant_id = m.tenant_id and mr.user_id = m.user_id order by r.name) as roles
+                   where mr.tenant_id = m.tenant_id and mr.user_id = m.user_id and (mr.expires_at is null or mr.expires_at > now())
+                   order by r.name) as roles
        from memberships m join users u on u.id = m.user_id
       where m.tenant_id = $1 and m.user_id = $2`,
     [tenantId, userId],

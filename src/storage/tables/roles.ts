@@ -1,5 +1,7 @@
-/** The table `roles`: what a tenant's members may be. */
+/** The tables `roles` and `membership_roles`: what a tenant's members may be, and who is. */
+import { type HeldRole, type RoleGraph, roleGraph } from '#src/domain/role.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
+import type { UserId } from '#src/domain/user.ts';
 import type { Transaction } from '../database.ts';
 
 export interface NewRole {
@@ -50,4 +52,71 @@ export async function findRoleNames(
 ): Promise<readonly string[]> {
   const text = 'select name from roles where tenant_id = $1 and name = any($2) order by name limit 1000';
   return (await transaction.query<{ name: string }>(text, [tenantId, names])).map(({ name }) => name);
+}
+
+/** More than a tenant can have (domain/role.ts): what is worked out from a part of them would let through what it must not. */
+const maximumRead = 10_000;
+
+/** All roles of a tenant, to work out what each gives. */
+export async function readRoleGraph(transaction: Transaction, tenantId: TenantId): Promise<RoleGraph> {
+  const rows = await transaction.query<{
+    id: string;
+    name: string;
+    permissions: readonly string[];
+    inherits: string | null;
+    isActive: boolean;
+  }>(
+    `select id, name, permissions, inherits, is_active as "isActive" from roles where tenant_id = $1 order by id limit ${maximumRead}`,
+    [tenantId],
+  );
+  if (rows.length === maximumRead) throw new Error('a tenant has more roles than can be read');
+  return roleGraph(rows.map((row) => ({ ...row, inherits: row.inherits ?? undefined })));
+}
+
+interface Member {
+  readonly tenantId: TenantId;
+  readonly userId: UserId;
+}
+
+/** Whether somebody is a member; nobody removes them before this transaction is over. */
+export async function lockMember(transaction: Transaction, { tenantId, userId }: Member): Promise<boolean> {
+  const text = 'select user_id from memberships where tenant_id = $1 and user_id = $2 for key share';
+  return (await transaction.query(text, [tenantId, userId])).length === 1;
+}
+
+/** The roles somebody was given, also those that are over. */
+export async function listHeldRoles(
+  transaction: Transaction,
+  { tenantId, userId }: Member,
+): Promise<readonly HeldRole[]> {
+  const rows = await transaction.query<{ roleId: string; expiresAt: Date | null }>(
+    `select role_id as "roleId", expires_at as "expiresAt" from membership_roles
+      where tenant_id = $1 and user_id = $2 order by role_id limit 1000`,
+    [tenantId, userId],
+  );
+  return rows.map((row) => ({ ...row, expiresAt: row.expiresAt ?? undefined }));
+}
+
+/** Gives a role, or gives it another end. False when it was so already. */
+export async function upsertHeldRole(
+  transaction: Transaction,
+  { tenantId, userId, roleId, expiresAt }: Member & HeldRole,
+): Promise<boolean> {
+  const rows = await transaction.query(
+    `insert into membership_roles as held (tenant_id, user_id, role_id, expires_at) values ($1, $2, $3, $4)
+     on conflict (tenant_id, user_id, role_id) do update set expires_at = excluded.expires_at
+       where held.expires_at is distinct from excluded.expires_at
+     returning role_id`,
+    [tenantId, userId, roleId, expiresAt ?? null],
+  );
+  return rows.length === 1;
+}
+
+/** False when they did not have it. */
+export async function deleteHeldRole(
+  transaction: Transaction,
+  { tenantId, userId, roleId }: Member & { readonly roleId: string },
+): Promise<boolean> {
+  const text = 'delete from membership_roles where tenant_id = $1 and user_id = $2 and role_id = $3 returning role_id';
+  return (await transaction.query(text, [tenantId, userId, roleId])).length === 1;
 }

@@ -305,6 +305,7 @@ export const accountFixtures = {
     error: { model: { ...departure, error: 'not_confirmed' }, shell },
     success: { without: 'is a page of its own' },
     more: {
+      'error of the only administrator': { model: { ...departure, error: 'last_administrator' }, shell },
       'where it is done at once': { model: { ...departure, undoDays: 0 }, shell },
       'while it is about to happen': { model: { ...departure, dueAt: at }, shell },
       'where an administrator does it': {

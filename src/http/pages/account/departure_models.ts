@@ -28,7 +28,7 @@ export interface DepartureModel extends AccountModel {
   /** Asked for already. */
   readonly dueAt?: Date | undefined;
   readonly helpAddress?: string | undefined;
-  readonly error?: 'not_confirmed' | undefined;
+  readonly error?: 'not_confirmed' | 'last_administrator' | undefined;
 }
 
 /** Shown to somebody who is signed in no more. */
@@ -62,7 +62,7 @@ function presentDeparture(model: DepartureModel, context: PageContext): PageView
   const tenant = tenantOf(shell);
   const { action, csrf, undoDays: count } = model;
   const errors: readonly FieldMessage[] =
-    model.error === undefined ? [] : [{ field: 'confirm', text: t('account_delete.error.not_confirmed') }];
+    model.error === undefined ? [] : [{ field: 'confirm', text: t(`account_delete.error.${model.error}`, { tenant }) }];
   const isMine = model.by === 'self';
   return {
     ...accountView(model, 'delete', context),

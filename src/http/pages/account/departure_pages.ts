@@ -93,6 +93,8 @@ export function mountDeparturePages(router: Router<PageState>, kit: OwnPagesKit,
       undoDays: engine.people['people.deletion_undo_days'],
       undoLink: kit.addressOf(visit.state, deletePath),
     });
+    if (requested.outcome === 'last_administrator')
+      return showDeparture(visit, { error: 'last_administrator', status: 409 });
     const dueAt = 'dueAt' in requested ? requested.dueAt : undefined;
     showOwnPage(visit, {
       name: 'account_departed',
@@ -125,7 +127,7 @@ export function mountDeparturePages(router: Router<PageState>, kit: OwnPagesKit,
 
 interface ShownDeparture {
   readonly dueAt?: Date | undefined;
-  readonly error?: 'not_confirmed';
+  readonly error?: 'not_confirmed' | 'last_administrator';
   readonly status?: number;
 }
 
