@@ -55,6 +55,9 @@ const writtenOnce: ReadonlySet<ArtifactModel> = new Set([
   'DeviceCode',
 ]);
 
+/** Where an access token's person is asked for next. */
+const routesThatTellOfPerson: ReadonlySet<string> = new Set(['introspection', 'userinfo']);
+
 /** What a token, or an authorization, of a person begins with. */
 const leadToPerson: ReadonlySet<ArtifactModel> = new Set([
   'Session',
@@ -166,7 +169,7 @@ function isSuccessor(model: ArtifactModel): boolean {
 
 /** Whose person the engine asks for next: one read answers both questions. */
 function isAccountNeeded(model: ArtifactModel): boolean {
-  if (model === 'AccessToken') return Provider.ctx?.oidc.route === 'userinfo';
+  if (model === 'AccessToken') return routesThatTellOfPerson.has(Provider.ctx?.oidc.route ?? '');
   return leadToPerson.has(model);
 }
 

@@ -6,6 +6,7 @@
 import type { Adapter, AdapterPayload } from 'oidc-provider';
 import type { AccessTokenClaims } from '#src/domain/access_token.ts';
 import type { Payload } from '#src/storage/tables/artifacts.ts';
+import type { AccountRow } from '#src/storage/tables/people.ts';
 import { currentUnitOfWork, hashOf, type UnitOfWork } from './unit_of_work.ts';
 
 /** An access token that is verified and alive. */
@@ -13,6 +14,8 @@ export interface LivingToken {
   readonly claims: AccessTokenClaims;
   /** Undefined for what a client asked for in its own name. */
   readonly grant: { readonly idHash: string; readonly payload: Payload } | undefined;
+  /** Who gave the grant, as they are at this moment. */
+  readonly account: AccountRow | undefined;
 }
 
 /** Undefined for whatever is no living access token of this tenant. Never throws for what a stranger may have written. */
@@ -65,6 +68,7 @@ export function withStructuredTokens(
       if (token === undefined || modelOf(token) !== model) return undefined;
       // The grant came along: the engine asks for it next.
       if (token.grant !== undefined) unit.learn('Grant', token.grant.idHash, token.grant.payload);
+      if (token.account !== undefined) unit.learnAccount(token.account);
       return toPayload(token);
     },
 

@@ -137,6 +137,11 @@ export class UnitOfWork {
     return reading;
   }
 
+  /** What another read brought along. */
+  learnAccount(account: AccountRow): void {
+    this.#accounts.set(account.id, Promise.resolve(account));
+  }
+
   findSessionByUid(uid: string): Promise<Found | undefined> {
     return this.#remember('Session by uid', uid, async () => {
       const row = await findSessionByUid(this.tenant, uid);

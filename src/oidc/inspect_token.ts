@@ -6,7 +6,9 @@
 import type Provider from 'oidc-provider';
 import type { Client } from 'oidc-provider';
 import introspectionSteps from 'oidc-provider/lib/actions/introspection.js';
+import { valuePrefixes } from '#adapters/artifacts_adapter.ts';
 import { lookUpValueOf } from '#adapters/structured_tokens_adapter.ts';
+import { currentUnitOfWork, hashOf } from '#adapters/unit_of_work.ts';
 
 /** RFC 7662 §2.2, of a token that is active. Which claims there are: docs/decisions/0013. */
 export interface Introspection {
@@ -35,6 +37,9 @@ export async function inspectToken(
   if (render === undefined) throw new Error('the engine answers introspection by another name than we know');
   // For the policy no list means all of them.
   if (audiences?.length === 0) return undefined;
+  // Read with its person, whose rights the answer tells.
+  if (token.startsWith(valuePrefixes.AccessToken ?? ''))
+    await currentUnitOfWork().find('AccessToken', hashOf(token), { withAccount: true });
   const oidc = { provider, client: askerFor(audiences ?? []), params: { token: lookUpValueOf(token) }, entity() {} };
   const ctx: { oidc: typeof oidc; body?: unknown } = { oidc };
   await render(ctx, nothingFollows);

@@ -41,6 +41,7 @@ import { certificateHooks } from './client_certificates.ts';
 import { assertIsClientAssertion, assertIsRequestObject } from './client_statements.ts';
 import { createCookieKeys } from './cookie_keys.ts';
 import { mayCallFrom, restrictCrossOrigin } from './cross_origin.ts';
+import { sayCurrentRights } from './current_rights.ts';
 import { completeDeviceAnswers, grantsNameDevices, limitDeviceCodes } from './device_grant.ts';
 import type { ApplicationLink, EnginePages } from './engine_pages.ts';
 import {
@@ -233,7 +234,11 @@ export function createProvider(
       jwtUserinfo: { enabled: true },
       introspection: {
         enabled: true,
-        allowedPolicy: (_ctx, client, token) => mayIntrospect(client, token, apis),
+        allowedPolicy: async (_ctx, client, token) => {
+          if (!mayIntrospect(client, token, apis)) return false;
+          await sayCurrentRights(token, apis);
+          return true;
+        },
       },
       // RFC 9701, for who asks by `Accept`; RS256 unless the client registered another.
       jwtIntrospection: { enabled: true },

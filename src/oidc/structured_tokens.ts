@@ -13,6 +13,7 @@ import { hashOf } from '#adapters/unit_of_work.ts';
 import { type AccessTokenClaims, readAccessTokenClaims } from '#src/domain/access_token.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { TenantDatabase } from '#src/storage/database.ts';
+import { accountFromJson } from '#src/storage/tables/people.ts';
 import type { SigningKeyRow } from '#src/storage/tables/signing_keys.ts';
 import { findStructuredToken } from '#src/storage/tables/structured_tokens.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
@@ -88,11 +89,12 @@ export function createStructuredTokens({
       clientId: claims.client_id,
     });
     if (row === undefined) return undefined;
-    if (grantHash === undefined || row.grant_payload === null) return { claims, grant: undefined };
+    if (grantHash === undefined || row.grant_payload === null) return { claims, grant: undefined, account: undefined };
     const { accountId, exp } = row.grant_payload;
     const isOver = typeof exp === 'number' && exp <= clock().getTime() / 1000;
     if (accountId !== claims.sub || isOver) return undefined;
-    return { claims, grant: { idHash: grantHash, payload: row.grant_payload } };
+    const account = row.account === null ? undefined : accountFromJson(row.account);
+    return { claims, grant: { idHash: grantHash, payload: row.grant_payload }, account };
   };
 }
 

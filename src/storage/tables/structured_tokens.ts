@@ -1,6 +1,7 @@
 /** Whether JWT access tokens live, which no table holds: one read over everything that a token's life hangs on. */
 import { createReadTogether } from '../read_together.ts';
 import type { Payload } from './artifacts.ts';
+import type { AccountJson } from './people.ts';
 
 /** What a verified token says about where it comes from. Hashes are SHA-256. */
 export interface StructuredTokenKey {
@@ -15,6 +16,8 @@ export interface StructuredTokenKey {
 export interface StructuredTokenRow {
   /** Of the grant; null for a token without one. */
   readonly grant_payload: Payload | null;
+  /** Who gave the grant, with what they may do at this moment; null for a token without one. */
+  readonly account: AccountJson | null;
 }
 
 const find = {
