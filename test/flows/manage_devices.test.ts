@@ -410,6 +410,8 @@ describe('the janitor', () => {
 
   it('retires what fell silent and forgets it later; what still has a token is not silent', async () => {
     const [silent, living] = [await pair(), await pair()];
+    // What was noted of them must not be written after what this test writes.
+    await server.server.house.deviceNotes.flush();
     for (const { deviceId } of [silent, living])
       await queryAsSuperuser(
         server.database,
