@@ -18,11 +18,14 @@ export interface Answer {
 export class CommandRefused extends Error {
   /** A stable word for programs. */
   readonly code: string;
+  /** Each thing that is wrong, for programs, where there can be several. */
+  readonly problems: readonly object[] | undefined;
 
-  constructor(code: string, message: string) {
+  constructor(code: string, message: string, problems?: readonly object[]) {
     super(message);
     this.name = 'CommandRefused';
     this.code = code;
+    this.problems = problems;
   }
 }
 

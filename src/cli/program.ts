@@ -8,6 +8,7 @@ import { addApiKeyCommands } from './api_keys.ts';
 import { addApiCommands } from './apis.ts';
 import { addClientCommands } from './clients.ts';
 import { addConfigCommand } from './config.ts';
+import { addConfigurationCommands } from './configuration.ts';
 import { addDatabaseCommands } from './database.ts';
 import { addDeviceCommands } from './devices.ts';
 import { addDoctorCommand } from './doctor.ts';
@@ -59,7 +60,7 @@ function createProgram(runner: Runner): Command {
       [
         '',
         'Every command but start, serve and worker takes --json and prints one JSON object.',
-        'Exit codes: 0 done, 1 refused with the reason, 2 wrong usage, 78 faulty settings.',
+        'Exit codes: 0 done, 1 refused with the reason, 2 wrong usage, 3 a plan with something to do, 78 faulty settings.',
         'Settings come from the environment; `poort config` prints them.',
       ].join('\n'),
     );
@@ -70,6 +71,7 @@ function createProgram(runner: Runner): Command {
   addDoctorCommand(program, runner);
   addConfigCommand(program, runner);
   addTenantCommands(program, runner);
+  addConfigurationCommands(program, runner);
   addUserCommands(program, runner);
   addInvitationCommands(program, runner);
   addClientCommands(program, runner);

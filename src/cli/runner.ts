@@ -121,14 +121,18 @@ export function operatorContext(house: House): FlowContext & PasswordJudges {
 
 interface Failure {
   readonly exitCode: number;
-  readonly error: { readonly code: string; readonly message: string; readonly problems?: readonly SettingsFault[] };
+  readonly error: { readonly code: string; readonly message: string; readonly problems?: readonly object[] };
   readonly text: string;
   /** Unforeseen: the log gets the whole story. */
   readonly isFault: boolean;
 }
 
 function judge(fault: unknown): Failure {
-  if (fault instanceof CommandRefused) return failure(1, fault.code, fault.message);
+  if (fault instanceof CommandRefused) {
+    const { code, message, problems } = fault;
+    const refused = failure(1, code, message);
+    return problems === undefined ? refused : { ...refused, error: { code, message, problems } };
+  }
   if (fault instanceof WrongUsage) return failure(2, 'wrong_usage', fault.message);
   const problems = problemsOf(fault);
   if (problems !== undefined) {

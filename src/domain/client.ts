@@ -197,6 +197,16 @@ export function parseClientId(text: unknown): ClientId | undefined {
   return typeof text === 'string' && CLIENT_ID.test(text) ? (text as ClientId) : undefined; // just checked
 }
 
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/**
+ * Whether somebody may choose this identifier for a new client. None that looks like a person's: a client's own tokens have its
+ * identifier as `sub`, and an API would take it for that person (RFC 9068 §5).
+ */
+export function isChosenClientId(text: string): boolean {
+  return parseClientId(text) !== undefined && /^[A-Za-z]/.test(text) && !UUID.test(text);
+}
+
 export function isClientType(text: string): text is ClientType {
   return CLIENT_TYPES.some((type) => type === text);
 }

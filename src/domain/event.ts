@@ -13,6 +13,7 @@ export const EVENT_TYPES = [
   'api.created',
   'api.disabled',
   'api.enabled',
+  'api.updated',
   'api_key.created',
   'api_key.revoked',
   'audit.sealed',

@@ -10,7 +10,7 @@ import {
   type PeopleSettings,
   peopleSettingKinds,
 } from './people_settings.ts';
-import { isProtocolFeature, type ProtocolFeature } from './protocol_features.ts';
+import { isProtocolFeature, PROTOCOL_FEATURES, type ProtocolFeature } from './protocol_features.ts';
 
 /** Only what the tenant said itself. */
 export interface TenantSettings {
@@ -54,7 +54,7 @@ export function readTenantSettings(stored: unknown): TenantSettings {
 /** The other way around: every group that this version knows, also one in which the tenant says nothing any more. */
 export function storedTenantSettings(settings: TenantSettings): Readonly<Record<string, object>> {
   const groups = [...new Set(['protocol.', ...PEOPLE_SETTINGS].map((name) => name.slice(0, name.indexOf('.'))))];
-  const values = valuesOf(settings);
+  const values = tenantSettingValues(settings);
   const valuesIn = (group: string) =>
     values.flatMap(([name, value]) => (name.startsWith(`${group}.`) ? [[name.slice(group.length + 1), value]] : []));
   return Object.fromEntries(groups.map((group) => [group, Object.fromEntries(valuesIn(group))]));
@@ -64,12 +64,25 @@ export function storedTenantSettings(settings: TenantSettings): Readonly<Record<
 export function parseTenantSetting(text: string): ParsedTenantSetting {
   const [, name, written] = /^([a-z0-9_.]+)=(.*)$/.exec(text) ?? [];
   if (name === undefined || written === undefined) return { outcome: 'invalid', reason: 'syntax' };
+  if (isTenantSetting(name) && written === 'default') return { outcome: 'valid', change: { name, value: undefined } };
+  const parsed = parseTenantSettingValue(name, written);
+  const isRefusedValue = parsed.outcome === 'invalid' && parsed.reason === 'value';
+  return isRefusedValue ? { ...parsed, expected: `${parsed.expected}, or default` } : parsed;
+}
+
+/** The same for a name and a value that stand apart, as in YAML or JSON. */
+export function parseTenantSettingValue(name: string, written: unknown): ParsedTenantSetting {
   if (!isTenantSetting(name)) return { outcome: 'invalid', reason: 'unknown_setting' };
-  if (written === 'default') return { outcome: 'valid', change: { name, value: undefined } };
   const { parse, expected } = kindOf(name);
   const value = parse(written);
-  if (value === undefined) return { outcome: 'invalid', reason: 'value', expected: `${expected}, or default` };
+  if (value === undefined) return { outcome: 'invalid', reason: 'value', expected };
   return { outcome: 'valid', change: { name, value } };
+}
+
+/** Every setting that a tenant may have a word on, with what completes the sentence "Set it to …". */
+export function listTenantSettings(): readonly { readonly name: TenantSettingName; readonly expected: string }[] {
+  const names = [...PROTOCOL_FEATURES.map((feature) => `protocol.${feature}` as const), ...PEOPLE_SETTINGS];
+  return names.map((name) => ({ name, expected: kindOf(name).expected }));
 }
 
 /** The settings after these changes, the last word on each setting deciding. */
@@ -77,7 +90,7 @@ export function changeTenantSettings(
   settings: TenantSettings,
   changes: readonly TenantSettingChange[],
 ): TenantSettings {
-  const values = new Map(valuesOf(settings));
+  const values = new Map(tenantSettingValues(settings));
   for (const { name, value } of changes) {
     if (value === undefined) values.delete(name);
     else values.set(name, value);
@@ -90,14 +103,18 @@ export function changedTenantSettings(
   before: TenantSettings,
   after: TenantSettings,
 ): readonly (readonly [TenantSettingName, TenantSettingValue | undefined])[] {
-  const [old, fresh] = [new Map(valuesOf(before)), new Map(valuesOf(after))];
+  const [old, fresh] = [new Map(tenantSettingValues(before)), new Map(tenantSettingValues(after))];
   const names = [...new Set([...old.keys(), ...fresh.keys()])];
   return names
     .filter((name) => JSON.stringify(old.get(name)) !== JSON.stringify(fresh.get(name)))
     .map((name) => [name, fresh.get(name)]);
 }
 
-function valuesOf({ protocol, people }: TenantSettings): readonly (readonly [TenantSettingName, TenantSettingValue])[] {
+/** What the tenant says itself, setting by setting. */
+export function tenantSettingValues({
+  protocol,
+  people,
+}: TenantSettings): readonly (readonly [TenantSettingName, TenantSettingValue])[] {
   const switches = Object.entries(protocol).map(([feature, on]) => [`protocol.${feature}`, on] as const);
   // Both are records by their own names; `Object.entries` only knows strings.
   return [...switches, ...Object.entries(people)] as (readonly [TenantSettingName, TenantSettingValue])[];

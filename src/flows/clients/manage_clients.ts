@@ -71,17 +71,25 @@ export async function storeClient(
   {
     tenantId,
     client,
+    clientId = randomValue(clientIdStart, clientIdBytes),
+    secretHash,
     data,
-  }: { readonly tenantId: TenantId; readonly client: PlannedClient; readonly data?: NewEvent['data'] },
+  }: {
+    readonly tenantId: TenantId;
+    readonly client: PlannedClient;
+    /** Made here unless it is chosen. */
+    readonly clientId?: string;
+    /** Of a secret that somebody chose; else one is made. */
+    readonly secretHash?: Buffer | undefined;
+    readonly data?: NewEvent['data'];
+  },
 ): Promise<{ readonly clientId: string; readonly clientSecret: string | undefined }> {
   const now = context.clock();
   const tenant = context.database.tenant(tenantId);
-  const clientId = randomValue(clientIdStart, clientIdBytes);
-  const clientSecret = client.needsSecret ? randomValue() : undefined;
+  const clientSecret = client.needsSecret && secretHash === undefined ? randomValue() : undefined;
   await insertClient(transaction, { ...client, tenantId, clientId, now });
-  if (clientSecret !== undefined) {
-    await insertClientSecret(transaction, { tenantId, clientId, secretHash: sha256(clientSecret), now });
-  }
+  const kept = clientSecret === undefined ? secretHash : sha256(clientSecret);
+  if (kept !== undefined) await insertClientSecret(transaction, { tenantId, clientId, secretHash: kept, now });
   const event = clientEvent(context, {
     type: 'client.created',
     clientId,
@@ -196,7 +204,7 @@ function whatChanged(before: ClientListRow, client: PlannedClient): readonly str
 }
 
 /** A client that waits for signatures of a key that its tenant does not have would never be served. */
-async function problemsWithOurKeys(
+export async function problemsWithOurKeys(
   transaction: Transaction,
   { tenantId, client }: { readonly tenantId: TenantId; readonly client: PlannedClient },
 ): Promise<readonly ClientProblem[]> {
@@ -302,7 +310,7 @@ export async function changeApiStatus(
   });
 }
 
-function clientEvent(
+export function clientEvent(
   context: FlowContext,
   { type, clientId, data }: { type: NewEvent['type']; clientId: string; data?: NewEvent['data'] },
 ): NewEvent {

@@ -47,7 +47,7 @@ export async function brandTenant(
   return tenant.transaction(async (transaction) => {
     const before = readBrand(await lockBrand(transaction, id));
     const start = change.clear === true ? {} : before;
-    const version = picture === undefined ? undefined : hash('sha256', picture.body).slice(0, 32);
+    const version = picture === undefined ? undefined : logoVersion(picture.body);
     const fresh =
       picture === undefined || version === undefined
         ? start.logo
@@ -72,6 +72,11 @@ export async function brandTenant(
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
     return { outcome: 'branded', brand, correctedColor: correctionOf(brand.color) };
   });
+}
+
+/** What names a picture: the same picture has the same name everywhere. */
+export function logoVersion(body: Buffer): string {
+  return hash('sha256', body).slice(0, 32);
 }
 
 function correctionOf(color: string | undefined): string | undefined {

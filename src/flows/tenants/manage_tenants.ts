@@ -10,6 +10,7 @@ import {
   type TenantSettingChange,
 } from '#src/domain/tenant_settings.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
+import type { Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { insertRole } from '#src/storage/tables/roles.ts';
 import {
@@ -19,7 +20,7 @@ import {
   updateTenantStatus,
 } from '#src/storage/tables/tenants.ts';
 import { type FlowContext, Refusal } from '../flow_context.ts';
-import { keepFirstKeys, makeFirstKeys } from '../keys/rotate_keys.ts';
+import { keepFirstKeys, makeFirstKeys, type NewSigningKey } from '../keys/rotate_keys.ts';
 
 export type CreateTenantOutcome =
   | { readonly outcome: 'created'; readonly id: TenantId; readonly slug: string; readonly name: string }
@@ -37,42 +38,62 @@ export async function createTenant(
   const name = parseTenantName(input.name);
   if (name === undefined) return { outcome: 'refused', reason: 'name' };
 
-  const now = context.clock();
-  const id = tenantId(uuidv7(now));
-  // The next key of each algorithm is published from the start, so that the first rotation, too, surprises nobody.
-  const keys = await makeFirstKeys(DEFAULT_SIGNING_ALGORITHMS);
-  const tenant = context.database.tenant(id);
+  const id = tenantId(uuidv7(context.clock()));
+  const keys = await makeTenantKeys();
   try {
-    return await tenant.transaction(async (transaction) => {
-      const inserted = await insertTenant(transaction, {
-        id,
-        slug: parsed.slug,
-        name,
-        locale: input.locale ?? 'nl',
-        now,
-      });
-      if (!inserted) throw new Refusal<CreateTenantOutcome>({ outcome: 'refused', reason: 'slug_taken' });
-      await keepFirstKeys(context, transaction, { tenantId: id, keys });
-      const roleIds = new Map<string, string>(BUILT_IN_ROLES.map((role) => [role.name, uuidv7(now)]));
-      for (const role of BUILT_IN_ROLES) {
-        const inherits = 'inherits' in role ? roleIds.get(role.inherits) : undefined;
-        const row = { ...role, id: roleIds.get(role.name) ?? '', inherits, builtIn: true };
-        await insertRole(transaction, { tenantId: id, role: row, now });
-      }
-      const event = {
-        type: 'tenant.created',
-        outcome: 'success',
-        actor: context.actor,
-        target: { type: 'tenant', id },
-        data: { slug: parsed.slug },
-      } as const;
-      await appendEvent(transaction, { tenant, event, origin: context.origin, now });
+    return await context.database.tenant(id).transaction(async (transaction) => {
+      const tenant = { id, slug: parsed.slug, name, locale: input.locale ?? 'nl' };
+      if (!(await keepNewTenant(context, transaction, { tenant, keys })))
+        throw new Refusal<CreateTenantOutcome>({ outcome: 'refused', reason: 'slug_taken' });
       return { outcome: 'created', id, slug: parsed.slug, name };
     });
   } catch (fault) {
     if (fault instanceof Refusal) return fault.outcome;
     throw fault;
   }
+}
+
+/** The next key of each algorithm is published from the start, so that the first rotation, too, surprises nobody. */
+export function makeTenantKeys(): Promise<readonly NewSigningKey[]> {
+  return makeFirstKeys(DEFAULT_SIGNING_ALGORITHMS);
+}
+
+/** A tenant with all that belongs to a new one, in a transaction of its own. False when the slug is taken: then nothing may stay. */
+export async function keepNewTenant(
+  context: FlowContext,
+  transaction: Transaction,
+  {
+    tenant,
+    keys,
+  }: {
+    readonly tenant: {
+      readonly id: TenantId;
+      readonly slug: string;
+      readonly name: string;
+      readonly locale: 'nl' | 'en';
+    };
+    readonly keys: readonly NewSigningKey[];
+  },
+): Promise<boolean> {
+  const { id, slug } = tenant;
+  const now = context.clock();
+  if (!(await insertTenant(transaction, { ...tenant, now }))) return false;
+  await keepFirstKeys(context, transaction, { tenantId: id, keys });
+  const roleIds = new Map<string, string>(BUILT_IN_ROLES.map((role) => [role.name, uuidv7(now)]));
+  for (const role of BUILT_IN_ROLES) {
+    const inherits = 'inherits' in role ? roleIds.get(role.inherits) : undefined;
+    const row = { ...role, id: roleIds.get(role.name) ?? '', inherits, builtIn: true };
+    await insertRole(transaction, { tenantId: id, role: row, now });
+  }
+  const event = {
+    type: 'tenant.created',
+    outcome: 'success',
+    actor: context.actor,
+    target: { type: 'tenant', id },
+    data: { slug },
+  } as const;
+  await appendEvent(transaction, { tenant: context.database.tenant(id), event, origin: context.origin, now });
+  return true;
 }
 
 /** `unchanged` when it had that status already. Every process refuses a suspended tenant's requests within a second. */
