@@ -200,6 +200,7 @@ const nouns: Readonly<Record<Change['section'], string>> = {
   tenant: '',
   settings: 'setting',
   brand: 'brand',
+  permissions: 'permission',
   roles: 'role',
   apis: 'api',
   clients: 'client',

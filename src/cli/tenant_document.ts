@@ -45,8 +45,14 @@ const logo = z
   })
   .refine(({ file, data }) => (file === undefined) !== (data === undefined), { error: 'name either file or data' });
 
+const permission = z.strictObject({
+  description: z.string().optional(),
+  is_active: z.boolean().optional().describe('Whether it is in force; true unless given'),
+});
+
 const role = z.strictObject({
   description: z.string().optional(),
+  is_active: z.boolean().optional().describe('Whether it gives anything; true unless given'),
   permissions: texts.optional().describe('What it permits, each as resource:action'),
   inherits: z.string().optional().describe('The role whose permissions it has as well'),
 });
@@ -105,6 +111,7 @@ export const tenantDocumentSchema = z
         logo: logo.optional(),
       })
       .optional(),
+    permissions: z.record(z.string(), permission).optional().describe('What the tenant says of its own, by name'),
     roles: z.record(z.string(), role).optional().describe('By name; the built-in ones are there anyway'),
     apis: z.record(z.string(), api).optional().describe('By audience'),
     clients: z.record(z.string(), client).optional().describe('By client_id, which you choose'),
@@ -335,6 +342,7 @@ export function writeTenantDocument({
     locale,
     settings: sections.settings,
     brand: { ...(brand.color === undefined ? {} : { color: brand.color }), ...logoItem },
+    permissions: sections.permissions,
     roles: sections.roles,
     apis: sections.apis,
     clients: sections.clients,

@@ -103,6 +103,11 @@ export function isPermission(permission: string): boolean {
   return PERMISSION.test(permission);
 }
 
+/** A line for whoever assigns a role or lists a permission in one. */
+export function isRoleDescription(text: string): boolean {
+  return text.length <= 500 && !/\p{Cc}/u.test(text);
+}
+
 /** Whether a name belongs to a role that every tenant has. */
 export function isBuiltInRole(name: string): boolean {
   return BUILT_IN_ROLES.some((role) => role.name === name);
@@ -116,8 +121,7 @@ export function planRole(request: RoleRequest): RolePlan {
 
   if (!isRoleName(request.name)) problems.push({ field: 'name', problem: 'syntax' });
   if (isBuiltInRole(request.name)) problems.push({ field: 'name', problem: 'built_in' });
-  if (description.length > 500 || /\p{Cc}/u.test(description))
-    problems.push({ field: 'description', problem: 'syntax' });
+  if (!isRoleDescription(description)) problems.push({ field: 'description', problem: 'syntax' });
   if (permissions.length > MAXIMUM_PERMISSIONS) problems.push({ field: 'permissions', problem: 'too_many' });
   if (!permissions.every(isPermission)) problems.push({ field: 'permissions', problem: 'syntax' });
   if (request.inherits !== undefined && !isRoleName(request.inherits)) {

@@ -23,7 +23,7 @@ import {
 import type { ClientSettings } from './client_settings.ts';
 import type { PublicJwks } from './jwks.ts';
 import { PROTOCOL_FEATURES, type ProtocolFeatures } from './protocol_features.ts';
-import { BUILT_IN_ROLES, planRole } from './role.ts';
+import { BUILT_IN_ROLES, isManagementPermission, isPermission, isRoleDescription, planRole } from './role.ts';
 import { parseTenantName } from './tenant.ts';
 import { parseTenantSettingValue, type TenantSettingValue } from './tenant_settings.ts';
 
@@ -38,8 +38,15 @@ export interface LogoItem {
   readonly alt: string;
 }
 
+/** What a tenant says of a permission of its own. */
+export interface PermissionItem {
+  readonly description: string;
+  readonly is_active: boolean;
+}
+
 export interface RoleItem {
   readonly description: string;
+  readonly is_active: boolean;
   readonly permissions: readonly string[];
   readonly inherits: string | undefined;
 }
@@ -71,6 +78,7 @@ interface Items {
   readonly tenant: TenantItem;
   readonly settings: TenantSettingValue;
   readonly brand: string | LogoItem;
+  readonly permissions: PermissionItem;
   readonly roles: RoleItem;
   readonly apis: ApiItem;
   readonly clients: ClientItem;
@@ -84,6 +92,7 @@ export const SECTIONS = [
   'tenant',
   'settings',
   'brand',
+  'permissions',
   'roles',
   'apis',
   'clients',
@@ -100,6 +109,7 @@ export const NO_CONFIGURATION: TenantConfiguration = {
   tenant: new Map(),
   settings: new Map(),
   brand: new Map(),
+  permissions: new Map(),
   roles: new Map(),
   apis: new Map(),
   clients: new Map(),
@@ -120,7 +130,7 @@ export type Change = {
 }[SectionName];
 
 /** Sections in which leaving something out can mean that it is to go. */
-const prunable: ReadonlySet<SectionName> = new Set(['settings', 'brand', 'roles', 'apis', 'clients']);
+const prunable: ReadonlySet<SectionName> = new Set(['settings', 'brand', 'permissions', 'roles', 'apis', 'clients']);
 
 export interface ConfigurationPlan {
   /** In the order in which they can be done. None: it is so already. */
@@ -194,13 +204,20 @@ export interface WrittenConfiguration {
   readonly locale?: 'nl' | 'en' | undefined;
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
   readonly brand?: { readonly color?: string | undefined; readonly logo?: LogoItem | undefined } | undefined;
+  readonly permissions?: Readonly<Record<string, WrittenPermission>> | undefined;
   readonly roles?: Readonly<Record<string, WrittenRole>> | undefined;
   readonly apis?: Readonly<Record<string, WrittenApi>> | undefined;
   readonly clients?: Readonly<Record<string, WrittenClient>> | undefined;
 }
 
+export interface WrittenPermission {
+  readonly description?: string | undefined;
+  readonly is_active?: boolean | undefined;
+}
+
 export interface WrittenRole {
   readonly description?: string | undefined;
+  readonly is_active?: boolean | undefined;
   readonly permissions?: readonly string[] | undefined;
   readonly inherits?: string | undefined;
 }
@@ -248,6 +265,7 @@ export function readWritten(written: WrittenConfiguration, around: Circumstances
     tenant: new Map([['tenant', { name: name ?? '', locale: written.locale ?? 'nl' }]]),
     ...section('settings', written.settings, (value, path) => readSetting(value, path, problems)),
     ...(written.brand === undefined ? {} : { brand: readBrandItems(written.brand, problems) }),
+    ...section('permissions', written.permissions, (permission, path) => readPermission(permission, path, problems)),
     ...section('roles', written.roles, (role, path) => readRole(role, path, problems)),
     ...section('apis', written.apis, (api, path) => readApi(api, path, problems)),
     ...section('clients', written.clients, (client, path) => readClient(client, path, { around, problems })),
@@ -295,6 +313,18 @@ function readBrandItems(
   return items;
 }
 
+function readPermission(
+  { description = '', is_active = true }: WrittenPermission,
+  path: readonly [string, string],
+  problems: ConfigurationProblem[],
+): PermissionItem {
+  const [, name] = path;
+  if (!isPermission(name)) problems.push({ path, problem: 'syntax' });
+  if (isManagementPermission(name)) problems.push({ path, problem: 'built_in' });
+  if (!isRoleDescription(description)) problems.push({ path: [...path, 'description'], problem: 'syntax' });
+  return { description, is_active };
+}
+
 function readRole(
   role: WrittenRole,
   path: readonly [string, string],
@@ -303,7 +333,7 @@ function readRole(
   const plan = planRole({ ...role, name: path[1], permissions: role.permissions ?? [] });
   if (plan.outcome === 'planned') {
     const { description, permissions, inherits } = plan.role;
-    return { description, permissions, inherits };
+    return { description, is_active: role.is_active ?? true, permissions, inherits };
   }
   for (const { field, problem } of plan.problems)
     problems.push({ path: field === 'name' ? path : [...path, field], problem });
@@ -503,8 +533,13 @@ export function writtenOf(
       ...(typeof color === 'string' ? { color } : {}),
       ...(typeof logo === 'object' ? { logo } : {}),
     },
-    roles: recordOf(configuration.roles, ({ description, permissions, inherits }) => ({
+    permissions: recordOf(configuration.permissions, ({ description, is_active }) => ({
       ...(description === '' ? {} : { description }),
+      ...(is_active ? {} : { is_active }),
+    })),
+    roles: recordOf(configuration.roles, ({ description, is_active, permissions, inherits }) => ({
+      ...(description === '' ? {} : { description }),
+      ...(is_active ? {} : { is_active }),
       ...(permissions.length === 0 ? {} : { permissions }),
       ...(inherits === undefined ? {} : { inherits }),
     })),

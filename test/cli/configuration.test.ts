@@ -88,12 +88,18 @@ settings:
   protocol.rar: on
 brand:
   color: '#7a1fa2'
+permissions:
+  invoices:read:
+    description: Sees invoices
+  invoices:write:
+    is_active: false
 roles:
   accountant:
     permissions: [invoices:write, invoices:read]
     inherits: clerk
   clerk:
     description: Sees what there is
+    is_active: false
     inherits: user
 apis:
   https://api.globex.test/invoices:

@@ -20,8 +20,10 @@ const mapOf = <Item>(items: fc.Arbitrary<Item>): fc.Arbitrary<ReadonlyMap<string
   fc.array(fc.tuple(names, items), { maxLength: 5 }).map((entries) => new Map(entries));
 const someOf = (...texts: readonly string[]): fc.Arbitrary<readonly string[]> => fc.subarray([...texts]);
 
+const permissions = fc.record({ description: fc.constantFrom('', 'Sees'), is_active: fc.boolean() });
 const roles = fc.record({
   description: fc.constantFrom('', 'Keeps the books'),
+  is_active: fc.boolean(),
   permissions: someOf('invoices:read', 'invoices:write'),
   inherits: fc.constantFrom(undefined, 'user', 'viewer'),
 });
@@ -52,6 +54,7 @@ const configurations: fc.Arbitrary<TenantConfiguration> = fc.record({
     .map((item) => new Map([['tenant', item]])),
   settings: mapOf(fc.oneof(fc.boolean(), fc.constantFrom('open', 'closed'), fc.integer({ min: 0, max: 5 }))),
   brand: fc.constantFrom(new Map<string, string>(), new Map([['color', '#7a1fa2']]), new Map([['color', '#0d5560']])),
+  permissions: mapOf(permissions),
   roles: mapOf(roles),
   apis: mapOf(apis),
   clients: mapOf(clients),
@@ -125,7 +128,7 @@ describe('a plan', () => {
 });
 
 const nothingEnded = { apis: new Set<string>(), clients: new Map<string, 'is_disabled'>() };
-const aRole = (inherits?: string): RoleItem => ({ description: '', permissions: [], inherits });
+const aRole = (inherits?: string): RoleItem => ({ description: '', is_active: true, permissions: [], inherits });
 
 describe('a plan that cannot be done', () => {
   const problemsOf = (
@@ -195,7 +198,8 @@ describe('what is written down', () => {
     name: ' Acme ',
     settings: { 'people.registration': 'open', 'protocol.jarm': true },
     brand: { color: '#7A1FA2' },
-    roles: { accountant: { permissions: ['invoices:write', 'invoices:read'], inherits: 'user' } },
+    permissions: { 'invoices:write': { is_active: false }, 'invoices:read': { description: 'Sees invoices' } },
+    roles: { accountant: { is_active: false, permissions: ['invoices:write', 'invoices:read'], inherits: 'user' } },
     apis: {
       'urn:acme:payments': {
         token_format: 'opaque',
@@ -224,6 +228,7 @@ describe('what is written down', () => {
       name: 'a\u202e',
       settings: { 'people.registration': 'anybody', 'people.nothing': true },
       brand: { color: 'red', logo: { version: '0', alt: 'x\ny' } },
+      permissions: { 'users:read': {}, 'a:*': {}, 'a:b': { description: 'x\ny' } },
       roles: { admin: {}, Clerk: {}, clerk: { permissions: ['*'] } },
       apis: {
         'not a uri': {},
@@ -240,6 +245,9 @@ describe('what is written down', () => {
       'settings.people.nothing',
       'brand.color',
       'brand.logo.alt',
+      'permissions.users:read',
+      'permissions.a:*',
+      'permissions.a:b.description',
       'roles.admin',
       'roles.Clerk',
       'roles.clerk.permissions',

@@ -44,6 +44,7 @@ import {
   updateClientStatus,
 } from '#src/storage/tables/clients.ts';
 import { deleteConsentsToClient } from '#src/storage/tables/consents.ts';
+import { deletePermission, insertPermission, updatePermission } from '#src/storage/tables/permissions.ts';
 import { insertRole } from '#src/storage/tables/roles.ts';
 import { deleteLogo, lockBrand, putLogo, updateBrand } from '#src/storage/tables/tenant_brands.ts';
 import {
@@ -191,10 +192,13 @@ async function readStanding(transaction: Transaction, tenantId: TenantId): Promi
       tenant: new Map([['tenant', { name: rows.name, locale: rows.locale }]]),
       settings: new Map(tenantSettingValues(settings)),
       brand: brandItems(readBrand(rows.brand)),
+      permissions: new Map(
+        rows.permissions.map(({ name, description, is_active }) => [name, { description, is_active }]),
+      ),
       roles: new Map(
-        rows.roles.map(({ name, description, permissions, inherits }) => [
+        rows.roles.map(({ name, description, is_active, permissions, inherits }) => [
           name,
-          { description, permissions, inherits: inherits ?? undefined },
+          { description, is_active, permissions, inherits: inherits ?? undefined },
         ]),
       ),
       apis: new Map(
@@ -342,6 +346,7 @@ type MadeSecrets = readonly { readonly clientId: string; readonly clientSecret: 
 async function perform(work: Work): Promise<MadeSecrets> {
   await configure(work);
   await brand(work);
+  await changePermissions(work);
   await changeRoles(work);
   await changeApis(work);
   return changeClients(work);
@@ -400,6 +405,29 @@ function shapeOf(
   const shape = logos.get(version) ?? (before?.version === version ? before : undefined);
   if (shape === undefined) throw new TypeError('a logo that is wanted comes with its picture');
   return { version, width: shape.width, height: shape.height, alt };
+}
+
+async function changePermissions(work: Work): Promise<void> {
+  const { context, transaction, tenantId, changes } = work;
+  const now = context.clock();
+  for (const change of changes) {
+    if (change.section !== 'permissions') continue;
+    const { key: name, after } = change;
+    if (after === undefined) {
+      await deletePermission(transaction, { tenantId, name });
+      await append(work, permissionEvent(work, 'permission.deleted', name));
+      continue;
+    }
+    const permission = { tenantId, name, description: after.description, isActive: after.is_active };
+    if (change.action === 'update') {
+      await updatePermission(transaction, permission);
+      await append(work, permissionEvent(work, 'permission.changed', name));
+      continue;
+    }
+    if (!(await insertPermission(transaction, { ...permission, now })))
+      throw new Refusal<ApplyOutcome>({ outcome: 'changed_meanwhile' });
+    await append(work, permissionEvent(work, 'permission.created', name));
+  }
 }
 
 async function changeRoles(work: Work): Promise<void> {
@@ -547,6 +575,10 @@ function roleEvent(
 ): NewEvent {
   const data = { name, ...(changed.length === 0 ? {} : { changed }) };
   return { type, outcome: 'success', actor: context.actor, target: { type: 'role', id }, data };
+}
+
+function permissionEvent({ context }: Work, type: Extract<EventType, `permission.${string}`>, name: string): NewEvent {
+  return { type, outcome: 'success', actor: context.actor, target: { type: 'permission', id: name } };
 }
 
 function apiEvent(

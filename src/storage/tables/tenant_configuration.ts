@@ -4,7 +4,7 @@
  */
 
 import type { TenantId } from '#src/domain/tenant.ts';
-import type { ApiItem, ClientItem, RoleItem } from '#src/domain/tenant_configuration.ts';
+import type { ApiItem, ClientItem, PermissionItem, RoleItem } from '#src/domain/tenant_configuration.ts';
 import type { Transaction } from '../database.ts';
 
 export interface TenantConfigurationRows {
@@ -12,6 +12,7 @@ export interface TenantConfigurationRows {
   readonly locale: 'nl' | 'en';
   readonly settings: unknown;
   readonly brand: unknown;
+  readonly permissions: readonly (PermissionItem & { readonly name: string })[];
   readonly roles: readonly (Omit<RoleItem, 'inherits'> & { readonly name: string; readonly inherits: string | null })[];
   readonly apis: readonly (ApiItem & { readonly audience: string; readonly status: 'active' | 'disabled' })[];
   readonly clients: readonly ClientConfigurationRow[];
@@ -30,6 +31,7 @@ type ClientConfigurationRow = Omit<ClientItem, 'backchannel_logout_uri' | 'jwks'
 /** Until the transaction ends nobody else changes what is there; what is new may still come. */
 export async function lockTenantConfiguration(transaction: Transaction, tenantId: TenantId): Promise<void> {
   await transaction.query('select id from tenants where id = $1 for no key update', [tenantId]);
+  await transaction.query('select name from permissions where tenant_id = $1 order by name for update', [tenantId]);
   await transaction.query('select id from roles where tenant_id = $1 order by id for update', [tenantId]);
   await transaction.query('select audience from apis where tenant_id = $1 order by audience for no key update', [
     tenantId,
@@ -52,8 +54,12 @@ export async function readTenantConfiguration(
     [tenantId],
   );
   if (tenant === undefined) return undefined;
+  const permissions = await transaction.query<TenantConfigurationRows['permissions'][number]>(
+    'select name, description, is_active from permissions where tenant_id = $1 order by name limit 10000',
+    [tenantId],
+  );
   const roles = await transaction.query<TenantConfigurationRows['roles'][number]>(
-    `select r.name, r.description, r.permissions, i.name as inherits
+    `select r.name, r.description, r.is_active, r.permissions, i.name as inherits
        from roles r left join roles i on i.tenant_id = r.tenant_id and i.id = r.inherits
       where r.tenant_id = $1 and not r.built_in order by r.name limit 1000`,
     [tenantId],
@@ -76,7 +82,7 @@ export async function readTenantConfiguration(
        from clients c where c.tenant_id = $1 order by c.client_id limit 10000`,
     [tenantId],
   );
-  return { ...tenant, roles, apis, clients };
+  return { ...tenant, permissions, roles, apis, clients };
 }
 
 export async function updateTenantName(
@@ -93,10 +99,10 @@ export async function updateRole(
   { tenantId, name, role }: { readonly tenantId: TenantId; readonly name: string; readonly role: RoleItem },
 ): Promise<string | undefined> {
   const rows = await transaction.query<{ id: string }>(
-    `update roles set description = $3, permissions = $4,
+    `update roles set description = $3, permissions = $4, is_active = $6,
             inherits = (select i.id from roles i where i.tenant_id = $1 and i.name = $5)
       where tenant_id = $1 and name = $2 and not built_in returning id`,
-    [tenantId, name, role.description, role.permissions, role.inherits ?? null],
+    [tenantId, name, role.description, role.permissions, role.inherits ?? null, role.is_active],
   );
   return rows[0]?.id;
 }
