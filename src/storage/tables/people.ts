@@ -39,11 +39,15 @@ export interface MemberRow {
   readonly given_name: string | null;
   readonly family_name: string | null;
   readonly locale: 'nl' | 'en' | null;
+  readonly username: string | null;
   readonly user_status: 'active' | 'disabled';
   readonly membership_status: 'active' | 'disabled';
   readonly roles: readonly string[];
   readonly last_sign_in_at: Date | null;
+  /** When they became a member. */
   readonly created_at: Date;
+  /** When they will be forgotten, because they wish to be. */
+  readonly deletion_due_at: Date | null;
 }
 
 const accountRead = { name: 'account_read', text: 'select * from account_read($1, $2)' } as const;
@@ -316,8 +320,9 @@ export async function updateMembershipStatus(
   return rows.length === 1;
 }
 
-const memberColumns = `u.id, u.email::text as email, u.email_verified, u.given_name, u.family_name, u.locale, u.status as user_status,
-  m.status as membership_status, m.last_sign_in_at, m.created_at,
+/** Of `memberships m join users u`. */
+export const memberColumns = `u.id, u.email::text as email, u.email_verified, u.given_name, u.family_name, u.locale, u.status as user_status,
+  m.username, m.status as membership_status, m.last_sign_in_at, m.created_at, m.deletion_due_at,
   array(select r.name from membership_roles mr join roles r on r.tenant_id = mr.tenant_id and r.id = mr.role_id
          where mr.tenant_id = m.tenant_id and mr.user_id = m.user_id and (mr.expires_at is null or mr.expires_at > now())
          order by r.name) as roles`;
@@ -328,6 +333,17 @@ export async function listMembers(transaction: Transaction, tenantId: TenantId):
       where m.tenant_id = $1 order by u.email_canonical limit 10000`,
     [tenantId],
   );
+}
+
+export async function findMemberById(
+  transaction: Transaction,
+  member: { readonly tenantId: TenantId; readonly userId: UserId },
+): Promise<MemberRow | undefined> {
+  const rows = await transaction.query<MemberRow>(
+    `select ${memberColumns} from memberships m join users u on u.id = m.user_id where m.tenant_id = $1 and m.user_id = $2`,
+    [member.tenantId, member.userId],
+  );
+  return rows[0];
 }
 
 export async function findMember(
