@@ -11,6 +11,11 @@ create index events_by_client on events (tenant_id, client_id, id) where type <>
 create index events_by_address on events (tenant_id, ip, id) where type <> 'token.issued' and ip is not null;
 create index events_by_request on events (tenant_id, request_id, id) where type <> 'token.issued' and request_id is not null;
 
+-- Lists of clients and APIs are shown in parts, in the order in which they were made. By time, because no comparison of texts may use an
+-- index under row level security.
+create index clients_by_age on clients (tenant_id, created_at, client_id);
+create index apis_by_age on apis (tenant_id, created_at, audience);
+
 -- Clients and APIs that are not needed any more are removed, with everything that hangs on them. What happened stays in `events`.
 grant delete on clients to poort_app;
 grant delete on apis to poort_app;

@@ -2,7 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { CLIENT_TYPES, type ClientProblem, parseClientId, TOKEN_ENDPOINT_AUTH_METHODS } from '#src/domain/client.ts';
+import {
+  CLIENT_TYPES,
+  type ClientProblem,
+  type ClientRequest,
+  parseClientId,
+  TOKEN_ENDPOINT_AUTH_METHODS,
+} from '#src/domain/client.ts';
 import { isClientSettingName } from '#src/domain/client_settings.ts';
 import { type ProtocolFeatures, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
@@ -197,7 +203,10 @@ async function readJson(file: string | undefined, workingDirectory: string): Pro
 }
 
 /** What the options say, in the words of the flows. Settings of their own option stand above those of the file. */
-function requestOf(options: ClientOptions, files: ClientFiles): ClientChanges {
+function requestOf(
+  options: ClientOptions,
+  files: ClientFiles,
+): Omit<ClientRequest, 'name' | 'type' | 'settings'> & Pick<ClientChanges, 'settings'> {
   const { settings = {} } = files;
   if (typeof settings !== 'object' || settings === null || Array.isArray(settings))
     throw new CommandRefused('invalid_client', 'the file with the settings does not hold an object');
@@ -359,6 +368,7 @@ async function rotate({ context }: Session, { tenantId, client }: FoundClient): 
     const messages = {
       unknown_client: 'there is no such client',
       without_secret: `a client of this kind has no secret`,
+      beyond_your_own: 'it is worth more than you are',
     };
     throw new CommandRefused(rotated.reason, messages[rotated.reason]);
   }

@@ -15,10 +15,10 @@ export interface ApiScope {
   readonly description: string;
 }
 
-/** What a tenant asks for. `scopes` as on the command line: `name` or `name=description`. */
+/** What a tenant asks for. `scopes` whole, or as on the command line: `name` or `name=description`. */
 export interface ApiRequest {
   readonly audience: string;
-  readonly scopes?: readonly string[] | undefined;
+  readonly scopes?: readonly (string | ApiScope)[] | undefined;
   readonly tokenFormat?: string | undefined;
   readonly signingAlg?: string | undefined;
 }
@@ -85,10 +85,15 @@ export function isAudience(text: string): boolean {
 }
 
 /** The first `=` divides; a scope token may itself contain one, but then it cannot be given in this form. */
-function parseApiScope(text: string): ApiScope {
+function parseApiScope(text: string | ApiScope): ApiScope {
+  if (typeof text !== 'string') return { name: text.name, description: text.description.trim() };
   const divider = text.indexOf('=');
   if (divider === -1) return { name: text, description: '' };
   return { name: text.slice(0, divider), description: text.slice(divider + 1).trim() };
+}
+
+export function isAccessTokenAlgorithm(text: string): text is AccessTokenAlgorithm {
+  return text === 'ES256' || text === 'RS256' || text === 'EdDSA';
 }
 
 function isDescription(text: string): boolean {
@@ -100,5 +105,5 @@ function parseTokenFormat(text: string): TokenFormat | undefined {
 }
 
 function parseAlgorithm(text: string): AccessTokenAlgorithm | undefined {
-  return text === 'ES256' || text === 'RS256' || text === 'EdDSA' ? text : undefined;
+  return isAccessTokenAlgorithm(text) ? text : undefined;
 }

@@ -170,6 +170,7 @@ export interface PlannedClient {
 export type ClientField =
   | 'name'
   | 'type'
+  | 'first_party'
   | 'redirect_uris'
   | 'post_logout_redirect_uris'
   | 'backchannel_logout_uri'

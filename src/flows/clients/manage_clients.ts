@@ -10,6 +10,7 @@ import {
   planClient,
   usesSecret,
 } from '#src/domain/client.ts';
+import { problemsBeyond } from '#src/domain/client_rights.ts';
 import { CLIENT_SETTING_NAMES, neededAlgorithms } from '#src/domain/client_settings.ts';
 import { egressPermissions } from '#src/domain/egress.ts';
 import type { NewEvent } from '#src/domain/event.ts';
@@ -47,14 +48,27 @@ const clientIdBytes = 16;
 /** A letter, because a command line takes a leading hyphen for an option. */
 const clientIdStart = 'c';
 
+/** On whose behalf a client is made or changed. */
+export interface ClientAuthority {
+  /** What they may do, which is all that a client of theirs can be worth. An operator needs to say nothing. */
+  readonly held?: ReadonlySet<string> | undefined;
+  /** Called with the client as it is, locked: throws when it is not the one that they had looked at. */
+  readonly guard?: ((client: ClientListRow) => void) | undefined;
+}
+
 /** @param input.protocol what is switched on for the tenant; nothing where it is not told. */
 export async function createClient(
   context: FlowContext,
-  input: { readonly tenantId: TenantId; readonly client: ClientRequest; readonly protocol?: ProtocolFeatures },
+  input: { readonly tenantId: TenantId; readonly client: ClientRequest; readonly protocol?: ProtocolFeatures } & Pick<
+    ClientAuthority,
+    'held'
+  >,
 ): Promise<CreateClientOutcome> {
   const plan: ClientPlan = planClient(input.client, circumstances(context, input.protocol));
   if (plan.outcome === 'refused') return plan;
   const { client } = plan;
+  const beyond = input.held === undefined ? [] : problemsBeyond(client, input.held);
+  if (beyond.length > 0) return { outcome: 'refused', problems: beyond };
   const { tenantId } = input;
   const tenant = context.database.tenant(tenantId);
   return tenant.transaction(async (transaction) => {
@@ -99,9 +113,14 @@ export async function storeClient(
   return { clientId, clientSecret };
 }
 
-/** What is to change. A setting that is `null` is taken back; what is not named stays. */
-export type ClientChanges = Omit<ClientRequest, 'name' | 'type' | 'settings'> & {
+/** What is to change. What is `null`, a setting too, is taken back; what is not named stays. */
+export type ClientChanges = Omit<
+  ClientRequest,
+  'name' | 'type' | 'settings' | 'backchannelLogoutUri' | 'tokenEndpointAuthMethod'
+> & {
   readonly name?: string | undefined;
+  readonly backchannelLogoutUri?: string | null | undefined;
+  readonly tokenEndpointAuthMethod?: string | null | undefined;
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
 };
 
@@ -128,7 +147,7 @@ export async function updateClient(
     readonly clientId: string;
     readonly changes: ClientChanges;
     readonly protocol?: ProtocolFeatures;
-  },
+  } & ClientAuthority,
 ): Promise<UpdateClientOutcome> {
   const now = context.clock();
   const { tenantId, clientId } = input;
@@ -136,9 +155,12 @@ export async function updateClient(
   return tenant.transaction(async (transaction) => {
     const before = await findClient(transaction, input);
     if (before === undefined) return { outcome: 'unknown_client' };
+    input.guard?.(before);
     const plan = planClient(requestAfter(before, input.changes), circumstances(context, input.protocol));
     if (plan.outcome === 'refused') return plan;
     const { client } = plan;
+    const beyond = input.held === undefined ? [] : beyondEither(before, client, input.held);
+    if (beyond.length > 0) return { outcome: 'refused', problems: beyond };
     const problems = await problemsWithOurKeys(transaction, { tenantId, client });
     if (problems.length > 0) return { outcome: 'refused', problems };
     const changed = whatChanged(before, client);
@@ -156,6 +178,20 @@ export async function updateClient(
   });
 }
 
+/** Neither what it was may be taken over, nor what it is to be be given, by whoever is worth less. */
+function beyondEither(
+  before: ClientListRow,
+  after: PlannedClient,
+  held: ReadonlySet<string>,
+): readonly ClientProblem[] {
+  const problems = [...problemsBeyond(worthOf(before), held), ...problemsBeyond(after, held)];
+  return [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()];
+}
+
+export function worthOf({ first_party: firstParty, scopes }: Pick<ClientListRow, 'first_party' | 'scopes'>) {
+  return { firstParty, scopes };
+}
+
 function circumstances(context: FlowContext, protocol: ProtocolFeatures | undefined): Circumstances {
   return { permissions: egressPermissions(context.egressAllow ?? []), protocol };
 }
@@ -163,11 +199,12 @@ function circumstances(context: FlowContext, protocol: ProtocolFeatures | undefi
 function requestAfter(before: ClientListRow, changes: ClientChanges): ClientRequest {
   const { settings, ...others } = changes;
   const given = Object.fromEntries(Object.entries(others).filter(([, value]) => value !== undefined));
+  const withdrawn = Object.keys(given).filter((name) => given[name] === null);
   const merged: Readonly<Record<string, unknown>> = { ...before.settings, ...settings };
   const hadKeys = before.jwks !== null || before.settings.jwks_uri !== undefined;
   const publishesKeys = typeof merged['jwks_uri'] === 'string';
-  const bringsKeys = !hadKeys && (given['jwks'] !== undefined || publishesKeys);
-  return {
+  const bringsKeys = !hadKeys && ((given['jwks'] ?? undefined) !== undefined || publishesKeys);
+  const request: ClientRequest = {
     name: before.name,
     type: before.type,
     redirectUris: before.redirect_uris,
@@ -183,6 +220,7 @@ function requestAfter(before: ClientListRow, changes: ClientChanges): ClientRequ
     ...given,
     settings: Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null)),
   };
+  return { ...request, ...Object.fromEntries(withdrawn.map((name) => [name, undefined])) };
 }
 
 function whatChanged(before: ClientListRow, client: PlannedClient): readonly string[] {
@@ -218,18 +256,21 @@ export async function problemsWithOurKeys(
 
 export type RotateSecretOutcome =
   | { readonly outcome: 'rotated'; readonly clientSecret: string; readonly liveSecrets: number }
-  | { readonly outcome: 'refused'; readonly reason: 'unknown_client' | 'without_secret' };
+  | { readonly outcome: 'refused'; readonly reason: 'unknown_client' | 'without_secret' | 'beyond_your_own' };
 
 /** The secret that was made last stays valid beside the new one; any older one ends at once. */
 export async function rotateClientSecret(
   context: FlowContext,
-  input: { readonly tenantId: TenantId; readonly clientId: string },
+  { held, guard, ...input }: { readonly tenantId: TenantId; readonly clientId: string } & ClientAuthority,
 ): Promise<RotateSecretOutcome> {
   const now = context.clock();
   const tenant = context.database.tenant(input.tenantId);
   return tenant.transaction(async (transaction) => {
     const client = await findClient(transaction, input);
     if (client === undefined) return { outcome: 'refused', reason: 'unknown_client' };
+    guard?.(client);
+    if (held !== undefined && problemsBeyond(worthOf(client), held).length > 0)
+      return { outcome: 'refused', reason: 'beyond_your_own' };
     if (!usesSecret(client.token_endpoint_auth_method)) return { outcome: 'refused', reason: 'without_secret' };
     const clientSecret = randomValue();
     await insertClientSecret(transaction, { ...input, secretHash: sha256(clientSecret), now });
@@ -239,24 +280,56 @@ export async function rotateClientSecret(
   });
 }
 
-/**
- * `unchanged` when it is not there or disabled already. Its tokens are dead on every process within a second, and what people had
- * agreed to is forgotten.
- */
+/** `unchanged` when it is not there or disabled already. */
 export async function disableClient(
   context: FlowContext,
   input: { readonly tenantId: TenantId; readonly clientId: string },
 ): Promise<{ readonly outcome: 'disabled' | 'unchanged' }> {
+  const { outcome } = await changeClientStatus(context, { ...input, status: 'disabled' });
+  return { outcome: outcome === 'changed' ? 'disabled' : 'unchanged' };
+}
+
+export type OneClient = { readonly tenantId: TenantId; readonly clientId: string } & ClientAuthority;
+
+export type ClientStatusOutcome = {
+  readonly outcome: 'changed' | 'unchanged' | 'unknown_client' | 'beyond_your_own';
+};
+
+/**
+ * Disabled, its tokens are dead in every process within a second, and what people had agreed to is forgotten. Enabled again, those of its
+ * tokens that still live are alive.
+ */
+export async function changeClientStatus(
+  context: FlowContext,
+  { status, ...input }: OneClient & { readonly status: ClientListRow['status'] },
+): Promise<ClientStatusOutcome> {
   const now = context.clock();
-  const tenant = context.database.tenant(input.tenantId);
+  const { tenantId, clientId } = input;
+  const tenant = context.database.tenant(tenantId);
   return tenant.transaction(async (transaction) => {
-    if (!(await updateClientStatus(transaction, { ...input, status: 'disabled', now })))
-      return { outcome: 'unchanged' };
-    await deleteConsentsToClient(transaction, input);
-    const event = clientEvent(context, { type: 'client.disabled', clientId: input.clientId });
+    const found = await claimClient(transaction, input);
+    if (typeof found === 'string') return { outcome: found };
+    if (found.status === status) return { outcome: 'unchanged' };
+    await updateClientStatus(transaction, { tenantId, clientId, status, now });
+    if (status === 'disabled') await deleteConsentsToClient(transaction, { tenantId, clientId });
+    const event = clientEvent(context, {
+      type: status === 'disabled' ? 'client.disabled' : 'client.enabled',
+      clientId,
+    });
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
-    return { outcome: 'disabled' };
+    return { outcome: 'changed' };
   });
+}
+
+/** The client, locked, for whoever may do anything with it. */
+export async function claimClient(
+  transaction: Transaction,
+  { held, guard, ...one }: OneClient,
+): Promise<ClientListRow | 'unknown_client' | 'beyond_your_own'> {
+  const found = await findClient(transaction, one);
+  if (found === undefined) return 'unknown_client';
+  guard?.(found);
+  return held !== undefined && problemsBeyond(worthOf(found), held).length > 0 ? 'beyond_your_own' : found;
 }
 
 export type CreateApiOutcome =

@@ -38,6 +38,83 @@ export interface ApiListRow extends ApiRow {
   readonly status: 'active' | 'disabled';
 }
 
+export interface ApiEntryRow extends ApiListRow {
+  readonly created_at: Date;
+}
+
+/** Where a list goes on. */
+export interface ApiPlace {
+  readonly createdAt: Date;
+  readonly audience: string;
+}
+
+const entryColumns = 'audience, token_format, signing_alg, scopes, status, created_at';
+
+/** In the order in which they were made; one more than the limit where there are more. */
+export async function listApisAfter(
+  transaction: Transaction,
+  {
+    tenantId,
+    status,
+    after,
+    limit,
+  }: {
+    readonly tenantId: TenantId;
+    readonly status: ApiListRow['status'] | undefined;
+    readonly after: ApiPlace | undefined;
+    readonly limit: number;
+  },
+): Promise<readonly ApiEntryRow[]> {
+  return transaction.query<ApiEntryRow>(
+    `select ${entryColumns} from apis
+      where tenant_id = $1 and created_at >= $2 and (created_at > $2 or audience > $3) and ($4::text is null or status = $4)
+      order by created_at, audience limit $5`,
+    [tenantId, after?.createdAt ?? new Date(0), after?.audience ?? '', status ?? null, limit + 1],
+  );
+}
+
+interface OneApi {
+  readonly tenantId: TenantId;
+  readonly audience: string;
+}
+
+export async function readApi(
+  transaction: Transaction,
+  { tenantId, audience }: OneApi,
+): Promise<ApiEntryRow | undefined> {
+  const text = `select ${entryColumns} from apis where tenant_id = $1 and audience = $2`;
+  return (await transaction.query<ApiEntryRow>(text, [tenantId, audience]))[0];
+}
+
+/** Nobody else changes it before this transaction ends. */
+export async function lockApi(
+  transaction: Transaction,
+  { tenantId, audience }: OneApi,
+): Promise<ApiEntryRow | undefined> {
+  const text = `select ${entryColumns} from apis where tenant_id = $1 and audience = $2 for update`;
+  return (await transaction.query<ApiEntryRow>(text, [tenantId, audience]))[0];
+}
+
+export async function updateApiRow(
+  transaction: Transaction,
+  api: OneApi & {
+    tokenFormat: ApiRow['token_format'];
+    signingAlg: ApiRow['signing_alg'];
+    scopes: readonly ApiScope[];
+    status: ApiListRow['status'];
+  },
+): Promise<void> {
+  await transaction.query(
+    `update apis set token_format = $3, signing_alg = $4, scopes = $5, status = $6 where tenant_id = $1 and audience = $2`,
+    [api.tenantId, api.audience, api.tokenFormat, api.signingAlg, JSON.stringify(api.scopes), api.status],
+  );
+}
+
+/** What it let applications ask people for goes with it. */
+export async function deleteApiRow(transaction: Transaction, { tenantId, audience }: OneApi): Promise<void> {
+  await transaction.query('delete from apis where tenant_id = $1 and audience = $2', [tenantId, audience]);
+}
+
 export async function listApis(transaction: Transaction, tenantId: TenantId): Promise<readonly ApiListRow[]> {
   return transaction.query<ApiListRow>(
     'select audience, token_format, signing_alg, scopes, status from apis where tenant_id = $1 order by audience limit 1000',

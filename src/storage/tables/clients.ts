@@ -139,6 +139,64 @@ export async function listClients(transaction: Transaction, tenantId: TenantId):
   );
 }
 
+export interface ClientFilter {
+  readonly type?: ClientType | undefined;
+  readonly status?: ClientListRow['status'] | undefined;
+  readonly firstParty?: boolean | undefined;
+}
+
+/** Where a list goes on. */
+export interface ClientPlace {
+  readonly createdAt: Date;
+  readonly clientId: string;
+}
+
+/** In the order in which they were made; one more than the limit where there are more. */
+export async function listClientsAfter(
+  transaction: Transaction,
+  {
+    tenantId,
+    filter,
+    after,
+    limit,
+  }: {
+    readonly tenantId: TenantId;
+    readonly filter: ClientFilter;
+    readonly after: ClientPlace | undefined;
+    readonly limit: number;
+  },
+): Promise<readonly ClientListRow[]> {
+  return transaction.query<ClientListRow>(
+    `select ${listColumns} from clients c
+      where c.tenant_id = $1 and c.created_at >= $2 and (c.created_at > $2 or c.client_id > $3)
+        and ($4::text is null or c.type = $4) and ($5::text is null or c.status = $5)
+        and ($6::boolean is null or c.first_party = $6)
+      order by c.created_at, c.client_id limit $7`,
+    [
+      tenantId,
+      after?.createdAt ?? new Date(0),
+      after?.clientId ?? '',
+      filter.type ?? null,
+      filter.status ?? null,
+      filter.firstParty ?? null,
+      limit + 1,
+    ],
+  );
+}
+
+/** Without holding up whoever changes it. */
+export async function readClientEntry(
+  transaction: Transaction,
+  client: { tenantId: TenantId; clientId: string },
+): Promise<ClientListRow | undefined> {
+  const rows = await transaction.query<ClientListRow>(
+    `select ${listColumns} from clients c where c.tenant_id = $1 and c.client_id = $2`,
+    [client.tenantId, client.clientId],
+  );
+  return rows[0];
+}
+
+/** Nobody changes it before this transaction ends. */
 export async function findClient(
   transaction: Transaction,
   client: { tenantId: TenantId; clientId: string },
@@ -160,6 +218,17 @@ export async function updateClientStatus(
     [change.tenantId, change.clientId, change.status, change.now],
   );
   return rows.length === 1;
+}
+
+/** Secrets, registration, consents and devices go with it. */
+export async function deleteClientRow(
+  transaction: Transaction,
+  client: { tenantId: TenantId; clientId: string },
+): Promise<void> {
+  await transaction.query('delete from clients where tenant_id = $1 and client_id = $2', [
+    client.tenantId,
+    client.clientId,
+  ]);
 }
 
 /** The origins (RFC 6454) that enabled clients are registered at. */
