@@ -10,11 +10,14 @@ import { randomValue, sha256, uuidv7 } from '#src/foundation/identifiers.ts';
 import type { Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import {
+  type ApiKeyFilter,
   type ApiKeyRow,
   insertApiKey,
   listApiKeys,
+  listApiKeysAfter,
   listApiKeysOf,
   lockApiKeyMaker,
+  readApiKeyEntry,
   revokeApiKeyRow,
 } from '#src/storage/tables/api_keys.ts';
 import { type FlowContext, Refusal } from '../flow_context.ts';
@@ -52,8 +55,10 @@ export interface CreateApiKey {
   readonly tenantId: TenantId;
   /** A new one unless given: by whoever must be able to tell that a wish came twice. */
   readonly id?: string | undefined;
-  /** Whose rights bound it. Undefined for a key of the tenant's own: an operator's to make. */
+  /** Whose rights bound it. Undefined for a key of the tenant's own: an operator's to make, or an administrator's within `held`. */
   readonly userId: UserId | undefined;
+  /** What whoever makes a key of the tenant's own may do at this moment; undefined for an operator, who may do everything. */
+  readonly held?: ReadonlySet<string> | undefined;
   readonly settings: PeopleSettings;
   readonly name: string;
   readonly scopes: readonly string[];
@@ -76,10 +81,13 @@ export async function createApiKey(context: FlowContext, input: CreateApiKey): P
 async function createWithin(
   context: FlowContext,
   transaction: Transaction,
-  { tenantId, id = uuidv7(context.clock()), userId, settings, tokenScopes, ...request }: CreateApiKey,
+  { tenantId, id = uuidv7(context.clock()), userId, held, settings, tokenScopes, ...request }: CreateApiKey,
 ): Promise<CreateApiKeyOutcome> {
   const now = context.clock();
-  const permissions = await permissionsOf(transaction, { tenantId, userId, settings, now });
+  const permissions =
+    userId === undefined
+      ? held && [...held]
+      : await permissionsOfMaker(transaction, { tenantId, userId, settings, now });
   const maximumDays = settings['api_keys.maximum_days'];
   const plan = planKey(request, { now, maximumDays, permissions, tokenScopes });
   if (plan.outcome === 'refused') throw new Refusal<CreateApiKeyOutcome>(plan);
@@ -106,12 +114,11 @@ async function createWithin(
   return { outcome: 'created', key, summary: { ...row, createdAt: now, ...unused } };
 }
 
-/** What the maker may do; undefined for the tenant itself. Throws `Refusal` for who may make no key. */
-async function permissionsOf(
+/** Throws `Refusal` for who may make no key. */
+async function permissionsOfMaker(
   transaction: Transaction,
-  { tenantId, userId, settings, now }: Pick<CreateApiKey, 'tenantId' | 'userId' | 'settings'> & { readonly now: Date },
-): Promise<readonly string[] | undefined> {
-  if (userId === undefined) return undefined;
+  { tenantId, userId, settings, now }: ApiKeyOwner & Pick<CreateApiKey, 'settings'> & { readonly now: Date },
+): Promise<readonly string[]> {
   const maker = await lockApiKeyMaker(transaction, { tenantId, userId, now });
   if (maker === undefined) throw new Refusal<CreateApiKeyOutcome>({ outcome: 'unknown' });
   if (!mayMakeKeys(settings, maker.permissions)) throw new Refusal<CreateApiKeyOutcome>({ outcome: 'not_allowed' });
@@ -153,17 +160,58 @@ export async function listTenantApiKeys(
   return rows.map(summaryOf);
 }
 
+/** The same in parts, one more than the limit where there are more. */
+export async function listApiKeysInParts(
+  context: Pick<FlowContext, 'database' | 'clock'>,
+  input: {
+    readonly tenantId: TenantId;
+    readonly filter: ApiKeyFilter;
+    readonly after?: string | undefined;
+    readonly limit: number;
+  },
+): Promise<readonly ApiKeySummary[]> {
+  const { tenantId, filter, after, limit } = input;
+  const now = context.clock();
+  const tenant = context.database.tenant(tenantId);
+  const rows = await tenant.transaction((transaction) =>
+    listApiKeysAfter(transaction, { tenantId, filter, now, after, limit }),
+  );
+  return rows.map(summaryOf);
+}
+
+export async function showApiKey(
+  context: Pick<FlowContext, 'database'>,
+  { tenantId, id }: { readonly tenantId: TenantId; readonly id: string },
+): Promise<ApiKeySummary | undefined> {
+  const tenant = context.database.tenant(tenantId);
+  const row = await tenant.transaction((transaction) => readApiKeyEntry(transaction, { tenantId, id, lock: false }));
+  return row && summaryOf(row);
+}
+
 /**
  * It opens nothing any more, in any process, from the moment this is committed and announced. With `userId` only that person's own: the
  * same answer for another's and for none.
  */
 export async function revokeApiKey(
   context: FlowContext,
-  { tenantId, id, userId }: { readonly tenantId: TenantId; readonly id: string; readonly userId?: UserId | undefined },
+  {
+    tenantId,
+    id,
+    userId,
+    guard,
+  }: {
+    readonly tenantId: TenantId;
+    readonly id: string;
+    readonly userId?: UserId | undefined;
+    /** Called with the key as it is, locked: throws when it is not the one that whoever asks had looked at. */
+    readonly guard?: ((key: ApiKeySummary) => void) | undefined;
+  },
 ): Promise<{ readonly outcome: 'revoked' | 'unknown' }> {
   const now = context.clock();
   const tenant = context.database.tenant(tenantId);
   return tenant.transaction(async (transaction) => {
+    const before = guard && (await readApiKeyEntry(transaction, { tenantId, id, lock: true }));
+    if (before !== undefined) guard?.(summaryOf(before));
     const revoked = await revokeApiKeyRow(transaction, { tenantId, id, userId, now });
     if (revoked === undefined) return { outcome: 'unknown' };
     const event = {

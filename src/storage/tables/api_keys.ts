@@ -153,6 +153,48 @@ export function listApiKeys(transaction: Transaction, tenantId: TenantId): Promi
   );
 }
 
+export interface ApiKeyFilter {
+  readonly userId?: string | undefined;
+  /** Whether it opens something at this moment. */
+  readonly isLiving?: boolean | undefined;
+}
+
+/** Of the whole tenant, in the order in which they were made; one more than the limit where there are more. */
+export function listApiKeysAfter(
+  transaction: Transaction,
+  {
+    tenantId,
+    filter,
+    now,
+    after,
+    limit,
+  }: {
+    readonly tenantId: TenantId;
+    readonly filter: ApiKeyFilter;
+    readonly now: Date;
+    readonly after: string | undefined;
+    readonly limit: number;
+  },
+): Promise<readonly ApiKeyRow[]> {
+  return transaction.query<ApiKeyRow>(
+    `select ${shown} from api_keys k left join users u on u.id = k.user_id
+      where k.tenant_id = $1 and ($2::uuid is null or k.id > $2) and ($3::uuid is null or k.user_id = $3)
+        and ($4::boolean is null or (k.revoked_at is null and k.expires_at > $5) = $4)
+      order by k.id limit $6`,
+    [tenantId, after ?? null, filter.userId ?? null, filter.isLiving ?? null, now, limit + 1],
+  );
+}
+
+/** @param input.lock Nobody else changes it before this transaction ends. */
+export async function readApiKeyEntry(
+  transaction: Transaction,
+  { tenantId, id, lock }: { readonly tenantId: TenantId; readonly id: string; readonly lock: boolean },
+): Promise<ApiKeyRow | undefined> {
+  const text = `select ${shown} from api_keys k left join users u on u.id = k.user_id
+                 where k.tenant_id = $1 and k.id = $2 ${lock ? 'for update of k' : ''}`;
+  return (await transaction.query<ApiKeyRow>(text, [tenantId, id]))[0];
+}
+
 /** From now on it opens nothing. Undefined for one that is not there, not this member's, or revoked already. */
 export async function revokeApiKeyRow(
   transaction: Transaction,
