@@ -3,13 +3,15 @@ import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { MAXIMUM_LOGO_BYTES } from '#src/domain/logo.ts';
-import { PEOPLE_SETTINGS, peopleSettingsOf } from '#src/domain/people_settings.ts';
+import { peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { PROTOCOL_FEATURES, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
+import { lifetimeSettingsOf, lifetimesIn } from '#src/domain/tenant_lifetimes.ts';
 import {
   type ParsedTenantSetting,
   parseTenantSetting,
   readTenantSettings,
+  TENANT_SETTINGS,
   type TenantSettingChange,
 } from '#src/domain/tenant_settings.ts';
 import { type BrandChange, type BrandOutcome, brandTenant } from '#src/flows/tenants/manage_branding.ts';
@@ -18,6 +20,7 @@ import {
   changeTenantStatus,
   configureTenant,
   createTenant,
+  type SettingFault,
 } from '#src/flows/tenants/manage_tenants.ts';
 import { listTenants, type TenantRow } from '#src/storage/tables/tenants.ts';
 import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';
@@ -168,7 +171,7 @@ type SettingRefusal = Exclude<Extract<ParsedTenantSetting, { outcome: 'invalid' 
 
 const settingRefusals: Readonly<Record<SettingRefusal, string>> = {
   syntax: 'a setting is written name=value',
-  unknown_setting: `a tenant can set ${[...PROTOCOL_FEATURES.map((feature) => `protocol.${feature}`), ...PEOPLE_SETTINGS].join(', ')}`,
+  unknown_setting: `a tenant can set ${TENANT_SETTINGS.join(', ')}`,
 };
 
 async function configure(
@@ -176,11 +179,20 @@ async function configure(
   { slug, changes }: { readonly slug: string; readonly changes: readonly TenantSettingChange[] },
 ): Promise<Answer> {
   const { id } = await findTenant(session, slug);
-  const { outcome } = await configureTenant(session.context, { id, changes });
+  const { lifetimes } = session.config;
+  const configured = await configureTenant(session.context, { id, changes, lifetimes });
+  if (configured.outcome === 'refused')
+    throw new CommandRefused('invalid_setting', configured.faults.map(describeFault).join('; '));
+  const { outcome } = configured;
   const shown = presentTenant(session, await findTenant(session, slug));
   const changed = outcome === 'changed';
   const title = changed ? `tenant ${slug} configured` : `tenant ${slug} was so already`;
   return { json: { ...shown, changed }, text: describeTenant(title, shown) };
+}
+
+function describeFault(fault: SettingFault): string {
+  if (fault.problem !== 'beyond_the_installation') return `${fault.name}: ${fault.problem.replaceAll('_', ' ')}`;
+  return `${fault.name}: a tenant is stricter than the installation, which says ${fault.maximum}`;
 }
 
 async function create(session: Session, input: { readonly slug: string; readonly name: string }): Promise<Answer> {
@@ -228,6 +240,7 @@ function presentTenant({ config }: Pick<Session, 'config'>, tenant: TenantRow) {
     locale: tenant.locale,
     protocol: protocolFeaturesOf(config.protocol, own.protocol),
     people: peopleSettingsOf(config.people, own.people),
+    lifetimes: lifetimeSettingsOf(lifetimesIn(config.lifetimes, own.lifetimes)),
     created_at: tenant.created_at.toISOString(),
   };
 }

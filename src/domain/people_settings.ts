@@ -3,15 +3,9 @@
  * asked for. The installation says it for all (config/default.yaml), a tenant may say otherwise for itself. It does not own what
  * follows from it: that is for the flows.
  */
+import { isOnList, MAXIMUM_NETWORKS, parseAddressList } from './address_list.ts';
 import { isKeyPrefix } from './api_key.ts';
-
-/** One setting: how it is written, how it is stored, and the words that tell what belongs there. */
-interface SettingKind<Value> {
-  /** As somebody wrote it on the command line or in YAML; undefined when it is no such value. */
-  readonly parse: (written: unknown) => Value | undefined;
-  /** Completes the sentence "Set it to …". */
-  readonly expected: string;
-}
+import { type SettingKind, wholeNumber } from './setting_kind.ts';
 
 const onOrOff: SettingKind<boolean> = {
   parse: (written) => {
@@ -25,17 +19,6 @@ function oneOf<const Word extends string>(...words: readonly Word[]): SettingKin
   return {
     parse: (written) => words.find((word) => word === written),
     expected: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
-  };
-}
-
-function wholeNumber(minimum: number, maximum: number): SettingKind<number> {
-  return {
-    parse: (written) => {
-      const number = typeof written === 'string' && /^\d{1,9}$/.test(written) ? Number(written) : written;
-      const isWhole = typeof number === 'number' && Number.isSafeInteger(number);
-      return isWhole && number >= minimum && number <= maximum ? number : undefined;
-    },
-    expected: `a whole number from ${minimum} to ${maximum}`,
   };
 }
 
@@ -69,6 +52,11 @@ const webAddress: SettingKind<string> = {
     return protocol === 'https:' && username === '' && password === '' ? href : undefined;
   },
   expected: 'an https address, or nothing',
+};
+
+const addressList: SettingKind<readonly string[]> = {
+  parse: parseAddressList,
+  expected: `at most ${MAXIMUM_NETWORKS} addresses and networks (CIDR) with commas between them, or nothing`,
 };
 
 /** Every setting, by the one name it has in YAML, in a tenant's settings, on the command line and in events. */
@@ -126,6 +114,10 @@ export const peopleSettingKinds = {
   'devices.telemetry_maximum_bytes': wholeNumber(64, 16_384),
   /** Calls of the management API by one person or application, in each process. */
   'rest.requests_per_minute': wholeNumber(1, 1_000_000),
+  /** From where people may sign in; from everywhere when there are none. */
+  'access.sign_in_addresses': addressList,
+  /** From where the tenant may be managed; likewise. */
+  'access.management_addresses': addressList,
   'links.terms': webAddress,
   'links.privacy': webAddress,
   'links.help': webAddress,
@@ -149,6 +141,16 @@ export function isPeopleSetting(name: string): name is PeopleSettingName {
 /** What holds for one tenant: what it says itself, and the installation's word where it says nothing. */
 export function peopleSettingsOf(installation: PeopleSettings, tenant: Partial<PeopleSettings>): PeopleSettings {
   return { ...installation, ...tenant };
+}
+
+/** Whether people may sign in from there. */
+export function maySignInFrom(settings: PeopleSettings, address: string | undefined): boolean {
+  return isOnList(settings['access.sign_in_addresses'], address);
+}
+
+/** Whether the tenant may be managed from there. */
+export function mayManageFrom(settings: PeopleSettings, address: string | undefined): boolean {
+  return isOnList(settings['access.management_addresses'], address);
 }
 
 /** Whether these roles need a second factor to be let in. */

@@ -11,15 +11,30 @@ import {
   peopleSettingKinds,
 } from './people_settings.ts';
 import { isProtocolFeature, PROTOCOL_FEATURES, type ProtocolFeature } from './protocol_features.ts';
+import {
+  isLifetimeSetting,
+  LIFETIME_SETTINGS,
+  type LifetimeSettingName,
+  type LifetimeSettings,
+  lifetimeKinds,
+} from './tenant_lifetimes.ts';
 
 /** Only what the tenant said itself. */
 export interface TenantSettings {
   readonly protocol: Readonly<Partial<Record<ProtocolFeature, boolean>>>;
   readonly people: Partial<PeopleSettings>;
+  readonly lifetimes: Partial<LifetimeSettings>;
 }
 
 /** As in config/default.yaml. */
-export type TenantSettingName = `protocol.${ProtocolFeature}` | PeopleSettingName;
+export type TenantSettingName = `protocol.${ProtocolFeature}` | PeopleSettingName | LifetimeSettingName;
+
+/** Every name, in the order in which settings are shown. */
+export const TENANT_SETTINGS: readonly TenantSettingName[] = [
+  ...PROTOCOL_FEATURES.map((feature) => `protocol.${feature}` as const),
+  ...LIFETIME_SETTINGS,
+  ...PEOPLE_SETTINGS,
+];
 
 export type TenantSettingValue = boolean | number | string | readonly string[];
 
@@ -53,7 +68,7 @@ export function readTenantSettings(stored: unknown): TenantSettings {
 
 /** The other way around: every group that this version knows, also one in which the tenant says nothing any more. */
 export function storedTenantSettings(settings: TenantSettings): Readonly<Record<string, object>> {
-  const groups = [...new Set(['protocol.', ...PEOPLE_SETTINGS].map((name) => name.slice(0, name.indexOf('.'))))];
+  const groups = [...new Set(TENANT_SETTINGS.map((name) => name.slice(0, name.indexOf('.'))))];
   const values = tenantSettingValues(settings);
   const valuesIn = (group: string) =>
     values.flatMap(([name, value]) => (name.startsWith(`${group}.`) ? [[name.slice(group.length + 1), value]] : []));
@@ -98,6 +113,14 @@ export function changeTenantSettings(
   return settingsFrom(values);
 }
 
+/** What the tenant said itself, by name and in the order in which settings are shown. */
+export function ownSettings(
+  settings: TenantSettings,
+): Readonly<Partial<Record<TenantSettingName, TenantSettingValue>>> {
+  const own = new Map(tenantSettingValues(settings));
+  return Object.fromEntries(TENANT_SETTINGS.flatMap((name) => (own.has(name) ? [[name, own.get(name)]] : [])));
+}
+
 /** The settings on which the two differ, with what the second says; `undefined` where it says nothing. */
 export function changedTenantSettings(
   before: TenantSettings,
@@ -114,10 +137,14 @@ export function changedTenantSettings(
 export function tenantSettingValues({
   protocol,
   people,
+  lifetimes,
 }: TenantSettings): readonly (readonly [TenantSettingName, TenantSettingValue])[] {
   const switches = Object.entries(protocol).map(([feature, on]) => [`protocol.${feature}`, on] as const);
-  // Both are records by their own names; `Object.entries` only knows strings.
-  return [...switches, ...Object.entries(people)] as (readonly [TenantSettingName, TenantSettingValue])[];
+  // All are records by their own names; `Object.entries` only knows strings.
+  return [...switches, ...Object.entries(people), ...Object.entries(lifetimes)] as (readonly [
+    TenantSettingName,
+    TenantSettingValue,
+  ])[];
 }
 
 function settingsFrom(values: ReadonlyMap<string, unknown>): TenantSettings {
@@ -128,14 +155,17 @@ function settingsFrom(values: ReadonlyMap<string, unknown>): TenantSettings {
       of((name) => name.startsWith(protocolGroup)).map(([name, on]) => [name.slice(protocolGroup.length), on]),
     ) as TenantSettings['protocol'],
     people: Object.fromEntries(of(isPeopleSetting)) as TenantSettings['people'],
+    lifetimes: Object.fromEntries(of(isLifetimeSetting)) as TenantSettings['lifetimes'],
   };
 }
 
 const protocolGroup = 'protocol.';
 
-function isTenantSetting(name: string): name is TenantSettingName {
+export function isTenantSetting(name: string): name is TenantSettingName {
   return (
-    isPeopleSetting(name) || (name.startsWith(protocolGroup) && isProtocolFeature(name.slice(protocolGroup.length)))
+    isPeopleSetting(name) ||
+    isLifetimeSetting(name) ||
+    (name.startsWith(protocolGroup) && isProtocolFeature(name.slice(protocolGroup.length)))
   );
 }
 
@@ -147,7 +177,8 @@ interface Kind {
 const protocolSwitch: Kind = peopleSettingKinds['people.usernames'];
 
 function kindOf(name: TenantSettingName): Kind {
-  return isPeopleSetting(name) ? peopleSettingKinds[name] : protocolSwitch;
+  if (isPeopleSetting(name)) return peopleSettingKinds[name];
+  return isLifetimeSetting(name) ? lifetimeKinds[name] : protocolSwitch;
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

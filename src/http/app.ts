@@ -5,6 +5,7 @@
 import { randomInt } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '#config/config.ts';
+import { maySignInFrom } from '#src/domain/people_settings.ts';
 import { createLane } from '#src/foundation/lane.ts';
 import { rememberCertificate } from '#src/oidc/client_certificates.ts';
 import { endpointPaths } from '#src/oidc/provider.ts';
@@ -109,6 +110,8 @@ export function createApp(options: AppOptions): HttpHandler {
     const route = findEngineRoute(exchange.request.method ?? '', path);
     if (exchange.clientCertificate.outcome === 'shown')
       rememberCertificate(exchange.request, exchange.clientCertificate);
+    if (isForPeople(path) && !maySignInFrom(engine.people, exchange.origin.ip))
+      return answerProblem(exchange, problems.addressNotAllowed(), options, tenant);
     // Programs call it, and wait for nobody who reads a page.
     if (isOfApi(exchange)) return pages(exchange, engine);
     const isOff =
@@ -152,6 +155,11 @@ async function askAgainByLink({ request, response, path }: HttpExchange, http: C
   response.setHeader('location', `${http.publicUrl}${path}?${text.replaceAll(' ', '+')}`);
   response.setHeader('cache-control', 'no-store');
   response.end();
+}
+
+/** Where people sign in or are signed in. Signing out is possible from everywhere, and applications call from where they are. */
+function isForPeople(path: string): boolean {
+  return /^\/(?:account|approvals|authorize|device|forgot|interaction|invite|reset|signup|verify)(?:\/|$)/.test(path);
 }
 
 function firstRefusal(gates: readonly Gate[], exchange: HttpExchange): Problem | undefined {

@@ -107,6 +107,14 @@ export const problems = {
     detail: 'It may be for people only, or for devices, or for applications in their own name.',
     kind: 'refused',
   }),
+  addressNotAllowed: (): Problem => ({
+    status: 403,
+    code: 'address_not_allowed',
+    title: 'Not from this address',
+    detail:
+      'Whoever administers this tenant has said from which networks it is used; this request comes from none of them.',
+    kind: 'refused',
+  }),
   beyondYourOwn: (errors: readonly FieldFault[]): Problem => ({
     status: 403,
     code: 'beyond_your_own_rights',

@@ -18,6 +18,7 @@ import { ownScopesBeside } from '#src/domain/own_scope.ts';
 import { type PeopleSettings, peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { type ProtocolFeatures, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
 import { issuerOf } from '#src/domain/tenant.ts';
+import { lifetimesIn } from '#src/domain/tenant_lifetimes.ts';
 import { readTenantSettings } from '#src/domain/tenant_settings.ts';
 import { LostRace } from '#src/storage/database.ts';
 import type { Origin } from '#src/storage/event_log.ts';
@@ -185,7 +186,9 @@ export async function buildTenantEngine(
   dependencies: EngineDependencies,
   hooks: TenantEngineHooks,
 ): Promise<TenantEngine> {
-  const { config, database, clock, pages } = dependencies;
+  const { database, clock, pages } = dependencies;
+  const own = readTenantSettings(tenant.settings);
+  const config = { ...dependencies.config, lifetimes: lifetimesIn(dependencies.config.lifetimes, own.lifetimes) };
   const tenantDatabase = database.tenant(tenant.id);
   const material = await readTenantMaterial(tenantDatabase);
   const findLiving = respectOrigins(
@@ -202,11 +205,10 @@ export async function buildTenantEngine(
       isClientAlive: async (clientId) => (await dependencies.clients.find(tenant.id, clientId)) !== undefined,
     },
   );
-  const own = readTenantSettings(tenant.settings);
   const protocol = protocolFeaturesOf(config.protocol, own.protocol);
   const people = peopleSettingsOf(config.people, own.people);
   const detailsTypes = protocol.rar ? await readDetailsTypes(tenantDatabase) : [];
-  const provider = createProvider(tenant, material, { ...dependencies, findLiving, detailsTypes });
+  const provider = createProvider(tenant, material, { ...dependencies, config, findLiving, detailsTypes });
   commitWhatHappens(provider, { tenant, pages, deviceNotes: dependencies.deviceNotes, onFault: hooks.onFault });
   const handle = provider.callback();
   const desk = createApprovalDesk(provider);

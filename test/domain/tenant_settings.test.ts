@@ -3,6 +3,7 @@ import { PROTOCOL_FEATURES, type ProtocolFeatures, protocolFeaturesOf } from '#s
 import {
   changedTenantSettings,
   changeTenantSettings,
+  ownSettings,
   parseTenantSetting,
   readTenantSettings,
   storedTenantSettings,
@@ -26,6 +27,8 @@ describe('a setting of a tenant', () => {
     ['second_factor.required_for_roles=', []],
     ['links.terms=https://acme.example/terms', 'https://acme.example/terms'],
     ['links.terms=', ''],
+    ['lifetimes.access_token_seconds=300', 300],
+    ['access.sign_in_addresses=2001:DB8::/32,192.0.2.7,192.0.2.7', ['192.0.2.7', '2001:db8::/32']],
     ['second_factor.policy=default', undefined],
   ])('is something about people: %s', (text, value) => {
     expect(parseTenantSetting(text)).toEqual({ outcome: 'valid', change: { name: text.split('=')[0], value } });
@@ -51,6 +54,8 @@ describe('a setting of a tenant', () => {
     ['links.terms=http://acme.example', 'value'],
     ['links.terms=javascript:alert(1)', 'value'],
     ['links.terms=https://user:secret@acme.example/', 'value'],
+    ['lifetimes.access_token_seconds=59', 'value'],
+    ['access.sign_in_addresses=192.0.2.0/33', 'value'],
     ['links.terms=https:\\\\acme.example', 'value'],
     ['links.terms=https://acme.example/\nx', 'syntax'],
   ])('is refused: %s, for its %s', (text, reason) => {
@@ -64,27 +69,36 @@ describe('the settings of a tenant', () => {
       protocol: { jarm: true, tomorrow: true, jar: 'perhaps' },
       people: { registration: 'closed', usernames: 1, tomorrow: 1 },
       links: { terms: 'javascript:alert(1)' },
+      lifetimes: { 'session.idle_seconds': 600, access_token_seconds: 1, par_seconds: 30 },
       other: 1,
     };
     expect(readTenantSettings(stored)).toEqual({
       protocol: { jarm: true },
       people: { 'people.registration': 'closed' },
+      lifetimes: { 'lifetimes.session.idle_seconds': 600 },
     });
     for (const nothing of [undefined, null, 1, 'text', [], { protocol: null }, { protocol: [] }, { people: 'x' }]) {
-      expect(readTenantSettings(nothing)).toEqual({ protocol: {}, people: {} });
+      expect(readTenantSettings(nothing)).toEqual({ protocol: {}, people: {}, lifetimes: {} });
     }
   });
 
   it('decide only what the tenant said, and the last word counts', () => {
-    const settings = changeTenantSettings({ protocol: { jar: true }, people: { 'password.history': 3 } }, [
-      { name: 'protocol.jarm', value: true },
-      { name: 'protocol.jar', value: undefined },
-      { name: 'protocol.jarm', value: false },
-      { name: 'protocol.rar', value: true },
-      { name: 'password.history', value: undefined },
-      { name: 'second_factor.policy', value: 'required' },
-    ]);
-    expect(settings).toEqual({ protocol: { jarm: false, rar: true }, people: { 'second_factor.policy': 'required' } });
+    const settings = changeTenantSettings(
+      { protocol: { jar: true }, people: { 'password.history': 3 }, lifetimes: {} },
+      [
+        { name: 'protocol.jarm', value: true },
+        { name: 'protocol.jar', value: undefined },
+        { name: 'protocol.jarm', value: false },
+        { name: 'protocol.rar', value: true },
+        { name: 'password.history', value: undefined },
+        { name: 'second_factor.policy', value: 'required' },
+      ],
+    );
+    expect(settings).toEqual({
+      protocol: { jarm: false, rar: true },
+      people: { 'second_factor.policy': 'required' },
+      lifetimes: {},
+    });
     expect(protocolFeaturesOf({ ...allOff, jarm: true }, settings.protocol)).toEqual({ ...allOff, rar: true });
   });
 
@@ -92,10 +106,19 @@ describe('the settings of a tenant', () => {
     const settings = {
       protocol: { jarm: false },
       people: { 'second_factor.required_for_roles': ['admin'], 'links.help': 'https://help.example/' },
+      lifetimes: { 'lifetimes.session.idle_seconds': 600 },
     } as const;
-    expect(storedTenantSettings({ protocol: {}, people: {} })).toEqual({
+    expect(ownSettings(settings)).toEqual({
+      'protocol.jarm': false,
+      'lifetimes.session.idle_seconds': 600,
+      'second_factor.required_for_roles': ['admin'],
+      'links.help': 'https://help.example/',
+    });
+    expect(storedTenantSettings({ protocol: {}, people: {}, lifetimes: {} })).toEqual({
       protocol: {},
+      lifetimes: {},
       people: {},
+      access: {},
       api_keys: {},
       password: {},
       second_factor: {},
@@ -107,14 +130,22 @@ describe('the settings of a tenant', () => {
   });
 
   it('differ where one says what the other does not', () => {
-    const before = { protocol: { jarm: true }, people: { 'second_factor.required_for_roles': ['admin'] } } as const;
+    const before = {
+      protocol: { jarm: true },
+      people: { 'second_factor.required_for_roles': ['admin'] },
+      lifetimes: {},
+    } as const;
     expect(changedTenantSettings(before, before)).toEqual([]);
-    expect(changedTenantSettings(before, { protocol: {}, people: { 'second_factor.required_for_roles': [] } })).toEqual(
-      [
-        ['protocol.jarm', undefined],
-        ['second_factor.required_for_roles', []],
-      ],
-    );
+    expect(
+      changedTenantSettings(before, {
+        protocol: {},
+        people: { 'second_factor.required_for_roles': [] },
+        lifetimes: {},
+      }),
+    ).toEqual([
+      ['protocol.jarm', undefined],
+      ['second_factor.required_for_roles', []],
+    ]);
   });
 });
 

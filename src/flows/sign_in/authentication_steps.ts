@@ -6,7 +6,7 @@
 import { type Authentication, authenticate, type FactorRecord } from '#src/domain/authentication.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import type { MailBudgets } from '#src/domain/mail.ts';
-import type { PeopleSettings } from '#src/domain/people_settings.ts';
+import { maySignInFrom, type PeopleSettings } from '#src/domain/people_settings.ts';
 import { type FactorsHeld, methodsOf, missingStep, type SecondFactorMethod } from '#src/domain/second_factor.ts';
 import type { SignInThrottleSettings } from '#src/domain/sign_in_throttle.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
@@ -17,7 +17,7 @@ import type { PasswordHasher } from '#src/foundation/password_hashing.ts';
 import type { RelyingParty } from '#src/foundation/relying_party.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
 import type { Database, Transaction } from '#src/storage/database.ts';
-import { appendEvent, type Origin } from '#src/storage/event_log.ts';
+import { appendEvent, type Origin, recordEvent } from '#src/storage/event_log.ts';
 import type { SignInPersonRow } from '#src/storage/tables/factors.ts';
 import { deletePendingSignIn, putPendingSignIn, type WantedStep } from '#src/storage/tables/pending_sign_ins.ts';
 import { lockPasswordHash, touchLastSignIn } from '#src/storage/tables/people.ts';
@@ -174,6 +174,11 @@ export async function finish(
   const { tenantId, clientId, key, origin } = place;
   const tenant = services.database.tenant(tenantId);
   const now = services.clock();
+  // Whichever way they came: nobody has signed in from where nobody may.
+  if (!maySignInFrom(place.policy, origin.ip)) {
+    await recordEvent(tenant, { event: refusedAddress(clientId, userId), origin, now });
+    return { outcome: 'expired' };
+  }
   const authentication = authenticate(userId, factors);
   const spared = rememberDevice === true ? place.policy['second_factor.remember_device_days'] : 0;
   try {
@@ -211,6 +216,17 @@ export async function finish(
     if (fault instanceof Refusal) return fault.outcome;
     throw fault;
   }
+}
+
+/** The event for whoever signs in from where the tenant lets nobody in. */
+export function refusedAddress(clientId: string, userId?: UserId): NewEvent {
+  return {
+    type: 'user.sign_in_failed',
+    outcome: 'failure',
+    reason: 'address_not_allowed',
+    ...(userId === undefined ? {} : { target: { type: 'user', id: userId } }),
+    clientId,
+  };
 }
 
 /** Every browser is remembered as one of this person's; sparing the second factor there is another thing, and a wish. */

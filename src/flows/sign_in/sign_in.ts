@@ -6,6 +6,7 @@
  */
 import { canonicalIdentifier } from '#src/domain/email_address.ts';
 import type { NewEvent } from '#src/domain/event.ts';
+import { maySignInFrom } from '#src/domain/people_settings.ts';
 import { PasswordHashingBusy } from '#src/foundation/password_hashing.ts';
 import { appendEvent, recordEvent } from '#src/storage/event_log.ts';
 import { readSignInPerson, type SignInPersonRow } from '#src/storage/tables/factors.ts';
@@ -17,6 +18,7 @@ import {
   deviceHashOf,
   passwordMark,
   proceed,
+  refusedAddress,
   type SignInPlace,
   type SignInProgress,
   type SignInServices,
@@ -39,6 +41,11 @@ export async function signIn(services: SignInServices, request: SignInRequest): 
   const { database, passwords, clock } = services;
   const { tenantId, clientId, origin, deviceToken, policy } = request;
   const tenant = database.tenant(tenantId);
+  // Before anything is looked up: what is said from there, of whom and how often, is nobody's business.
+  if (!maySignInFrom(policy, origin.ip)) {
+    await recordEvent(tenant, { event: refusedAddress(clientId), origin, now: clock() });
+    return { outcome: 'refused' };
+  }
   const identifier = canonicalIdentifier(request.email);
   const deviceHash = deviceToken === undefined ? undefined : deviceHashOf(deviceToken);
   const read = () => readSignInPerson(tenant, { identifier, deviceHash });

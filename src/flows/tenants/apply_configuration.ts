@@ -57,7 +57,7 @@ import {
   updateRole,
   updateTenantName,
 } from '#src/storage/tables/tenant_configuration.ts';
-import { findTenantBySlug, lockTenantSettings, updateTenantSettings } from '#src/storage/tables/tenants.ts';
+import { findTenantBySlug, lockTenantRow, updateTenantSettings } from '#src/storage/tables/tenants.ts';
 import { clientEvent, problemsWithOurKeys, storeClient } from '../clients/manage_clients.ts';
 import { type FlowContext, Refusal } from '../flow_context.ts';
 import { keepFirstKeys, makeKeysForApi, type NewSigningKey } from '../keys/rotate_keys.ts';
@@ -366,7 +366,7 @@ async function configure(work: Work): Promise<void> {
   }
   const wishes = settingChanges(changes);
   if (wishes.length === 0) return;
-  const before = readTenantSettings(await lockTenantSettings(transaction, tenantId));
+  const before = readTenantSettings((await lockTenantRow(transaction, tenantId))?.settings);
   const settings = storedTenantSettings(changeTenantSettings(before, wishes));
   await updateTenantSettings(transaction, { id: tenantId, settings, now });
   const data = Object.fromEntries(wishes.map(({ name, value }) => [name, value ?? 'default']));

@@ -1,21 +1,28 @@
-/** Making, suspending and resuming tenants. A tenant comes into being whole: with its keys, its built-in roles and its event. */
+/** Making, suspending, resuming and configuring tenants. A tenant comes into being whole: with its keys, its built-in roles and its event. */
+import { isOnList } from '#src/domain/address_list.ts';
 import { BUILT_IN_ROLES } from '#src/domain/role.ts';
 import { DEFAULT_SIGNING_ALGORITHMS } from '#src/domain/signing_key.ts';
 import { parseTenantName, parseTenantSlug, type TenantId, tenantId } from '#src/domain/tenant.ts';
+import { isLifetimeSetting, type Lifetimes, lifetimeSettingsOf } from '#src/domain/tenant_lifetimes.ts';
 import {
   changedTenantSettings,
   changeTenantSettings,
   readTenantSettings,
   storedTenantSettings,
   type TenantSettingChange,
+  type TenantSettingName,
+  type TenantSettingValue,
 } from '#src/domain/tenant_settings.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import type { Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { insertRole } from '#src/storage/tables/roles.ts';
 import {
+  findTenantById,
   insertTenant,
-  lockTenantSettings,
+  lockTenantRow,
+  type TenantRow,
+  updateTenantFace,
   updateTenantSettings,
   updateTenantStatus,
 } from '#src/storage/tables/tenants.ts';
@@ -116,30 +123,84 @@ export async function changeTenantStatus(
   });
 }
 
+/** As it is stored at this moment, in no cache. */
+export function showTenant({ database }: Pick<FlowContext, 'database'>, id: TenantId): Promise<TenantRow | undefined> {
+  return database.tenant(id).transaction((transaction) => findTenantById(transaction, id));
+}
+
+export interface ConfigureTenant {
+  readonly id: TenantId;
+  readonly changes: readonly TenantSettingChange[];
+  readonly name?: string | undefined;
+  readonly locale?: TenantRow['locale'] | undefined;
+  /** What the installation says: a tenant is stricter and never laxer. Without it nothing is compared, and the shorter one holds anyway. */
+  readonly lifetimes?: Lifetimes | undefined;
+  /** Called with the tenant as it is, locked: throws when it is not the one that whoever asks had looked at. */
+  readonly guard?: ((tenant: TenantRow) => void) | undefined;
+}
+
+export type SettingFault =
+  | { readonly name: 'name'; readonly problem: 'syntax' }
+  | { readonly name: TenantSettingName; readonly problem: 'beyond_the_installation'; readonly maximum: number }
+  /** Whoever asks would not be let in any more, from where they ask. */
+  | { readonly name: TenantSettingName; readonly problem: 'would_lock_you_out' };
+
+export type ConfigureTenantOutcome =
+  | { readonly outcome: 'changed' | 'unchanged' }
+  | { readonly outcome: 'refused'; readonly faults: readonly SettingFault[] };
+
 /**
  * `unchanged` when all of it was so already. Every process builds the tenant's engine anew within a second; what was issued
  * before stays valid, and a request in flight ends under the rules it began with.
  */
-export async function configureTenant(
-  context: FlowContext,
-  input: { readonly id: TenantId; readonly changes: readonly TenantSettingChange[] },
-): Promise<{ readonly outcome: 'changed' | 'unchanged' }> {
+export async function configureTenant(context: FlowContext, input: ConfigureTenant): Promise<ConfigureTenantOutcome> {
+  const { id, changes, guard } = input;
   const now = context.clock();
-  const tenant = context.database.tenant(input.id);
+  const tenant = context.database.tenant(id);
   return tenant.transaction(async (transaction) => {
-    const before = readTenantSettings(await lockTenantSettings(transaction, input.id));
-    const settings = changeTenantSettings(before, input.changes);
+    const row = await lockTenantRow(transaction, id);
+    if (row === undefined) return { outcome: 'unchanged' };
+    guard?.(row);
+    const before = readTenantSettings(row.settings);
+    const settings = changeTenantSettings(before, changes);
     const changed = changedTenantSettings(before, settings);
-    if (changed.length === 0) return { outcome: 'unchanged' };
-    await updateTenantSettings(transaction, { id: input.id, settings: storedTenantSettings(settings), now });
+    const name = input.name === undefined ? row.name : parseTenantName(input.name);
+    const faults = [
+      ...(name === undefined ? [{ name: 'name', problem: 'syntax' } as const] : []),
+      ...changed.flatMap((change) => faultsOf(change, { lifetimes: input.lifetimes, caller: context.origin.ip })),
+    ];
+    if (faults.length > 0 || name === undefined) return { outcome: 'refused', faults };
+
+    const locale = input.locale ?? row.locale;
+    const face = { ...(name === row.name ? {} : { name }), ...(locale === row.locale ? {} : { locale }) };
+    const hasFace = Object.keys(face).length > 0;
+    if (changed.length === 0 && !hasFace) return { outcome: 'unchanged' };
+    if (hasFace) await updateTenantFace(transaction, { id, name, locale, now });
+    if (changed.length > 0)
+      await updateTenantSettings(transaction, { id, settings: storedTenantSettings(settings), now });
     const event = {
       type: 'tenant.configured',
       outcome: 'success',
       actor: context.actor,
-      target: { type: 'tenant', id: input.id },
-      data: Object.fromEntries(changed.map(([name, value]) => [name, value ?? 'default'])),
+      target: { type: 'tenant', id },
+      data: { ...face, ...Object.fromEntries(changed.map(([setting, value]) => [setting, value ?? 'default'])) },
     } as const;
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
     return { outcome: 'changed' };
   });
+}
+
+/** Only what changes is looked at: what the installation took back meanwhile is no fault of today's wish. */
+function faultsOf(
+  [name, value]: readonly [TenantSettingName, TenantSettingValue | undefined],
+  { lifetimes, caller }: { readonly lifetimes: Lifetimes | undefined; readonly caller: string | undefined },
+): readonly SettingFault[] {
+  if (isLifetimeSetting(name) && typeof value === 'number' && lifetimes !== undefined) {
+    const maximum = lifetimeSettingsOf(lifetimes)[name];
+    return value > maximum ? [{ name, problem: 'beyond_the_installation', maximum }] : [];
+  }
+  const isList = name === 'access.sign_in_addresses' || name === 'access.management_addresses';
+  // The command line calls from no address.
+  if (!isList || caller === undefined || !Array.isArray(value)) return [];
+  return isOnList(value, caller) ? [] : [{ name, problem: 'would_lock_you_out' }];
 }

@@ -119,6 +119,7 @@ export async function deleteHeldRole(
 ): Promise<boolean> {
   const text = 'delete from membership_roles where tenant_id = $1 and user_id = $2 and role_id = $3 returning role_id';
   return (await transaction.query(text, [tenantId, userId, roleId])).length === 1;
+}
 
 /** Undefined when the tenant has no role of that name. */
 export async function findRoleId(

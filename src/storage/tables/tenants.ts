@@ -48,6 +48,25 @@ export async function findTenantById(transaction: Transaction, id: TenantId): Pr
   return (await transaction.query<TenantRow>(`select ${columns} from tenants where id = $1`, [id]))[0];
 }
 
+/** The same, and nobody else changes it before this transaction ends. Adding rows of the tenant goes on, and so does reading. */
+export async function lockTenantRow(transaction: Transaction, id: TenantId): Promise<TenantRow | undefined> {
+  const text = `select ${columns} from tenants where id = $1 for no key update`;
+  return (await transaction.query<TenantRow>(text, [id]))[0];
+}
+
+/** What people read of it, and in which language they do unless they say otherwise. */
+export async function updateTenantFace(
+  transaction: Transaction,
+  change: { id: TenantId; name: string; locale: TenantRow['locale']; now: Date },
+): Promise<void> {
+  await transaction.query('update tenants set name = $2, locale = $3, updated_at = $4 where id = $1', [
+    change.id,
+    change.name,
+    change.locale,
+    change.now,
+  ]);
+}
+
 /** False when the slug is taken. */
 export async function insertTenant(
   transaction: Transaction,
@@ -77,15 +96,6 @@ export async function updateTenantStatus(
 /** Until the transaction ends nobody else gets this lock. Adding rows of the tenant goes on, and so does reading. */
 export async function lockTenant(transaction: Transaction, tenantId: TenantId): Promise<void> {
   await transaction.query('select id from tenants where id = $1 for no key update', [tenantId]);
-}
-
-/** What is stored now, and nobody else changes it before this transaction ends. */
-export async function lockTenantSettings(transaction: Transaction, id: TenantId): Promise<unknown> {
-  const rows = await transaction.query<{ settings: unknown }>(
-    'select settings from tenants where id = $1 for no key update',
-    [id],
-  );
-  return rows[0]?.settings;
 }
 
 /** Groups that are not among these stay as they are: a newer version may have written them. */

@@ -195,7 +195,7 @@ describe('who manages', () => {
     const changes = [{ name: 'rest.requests_per_minute', value: 3 }] as const;
     const slow = await createTestTenant(server, 'slow');
     await configureTenant(server.context, { id: slow.id, changes: [...changes] });
-    expect(changeTenantSettings({ protocol: {}, people: {} }, changes).people).toEqual({
+    expect(changeTenantSettings({ protocol: {}, people: {}, lifetimes: {} }, changes).people).toEqual({
       'rest.requests_per_minute': 3,
     });
     const theirs = await personToken(server, slow);
