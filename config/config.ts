@@ -146,6 +146,12 @@ export interface Config {
   readonly proofs: ProofLifetimes;
   readonly signIn: SignInThrottleSettings;
   readonly deviceCodes: DeviceCodeLimits;
+  /** How people act on the installation from outside. */
+  readonly operators: { readonly requireSecondFactor: boolean };
+  readonly tenants: {
+    /** Between asking for the end of a tenant and the end. */
+    readonly deletionDelayDays: number;
+  };
   readonly backchannelLogout: {
     readonly maximumAttempts: number;
     readonly firstRetrySeconds: number;
@@ -431,6 +437,8 @@ function build(
       maximumPerClientAndAddress: values['device_codes.maximum_per_client_and_address'],
       maximumPerTenant: values['device_codes.maximum_per_tenant'],
     },
+    operators: { requireSecondFactor: values['operators.require_second_factor'] },
+    tenants: { deletionDelayDays: values['tenants.deletion_delay_days'] },
     backchannelLogout: {
       maximumAttempts: values['backchannel_logout.maximum_attempts'],
       firstRetrySeconds: values['backchannel_logout.first_retry_seconds'],
@@ -705,6 +713,8 @@ function shownValues(config: Config): Readonly<Record<SettingName, string | unde
     'sign_in.short_addresses_per_installation': String(signIn.userCodes.maximumOfShortAddresses),
     'device_codes.maximum_per_client_and_address': String(config.deviceCodes.maximumPerClientAndAddress),
     'device_codes.maximum_per_tenant': String(config.deviceCodes.maximumPerTenant),
+    'operators.require_second_factor': onOff(config.operators.requireSecondFactor),
+    'tenants.deletion_delay_days': String(config.tenants.deletionDelayDays),
     'backchannel_logout.maximum_attempts': String(backchannelLogout.maximumAttempts),
     'backchannel_logout.first_retry_seconds': String(backchannelLogout.firstRetrySeconds),
     'backchannel_logout.maximum_retry_seconds': String(backchannelLogout.maximumRetrySeconds),

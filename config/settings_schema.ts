@@ -346,6 +346,10 @@ export const settingDefinitions = {
   'device_codes.maximum_per_client_and_address': count(1, 1_000_000),
   'device_codes.maximum_per_tenant': count(1, 1_000_000),
 
+  'operators.require_second_factor': protocolSwitch,
+
+  'tenants.deletion_delay_days': { value: wholeNumber(0, 365), expected: 'a number of days from 0 to 365' },
+
   'backchannel_logout.maximum_attempts': count(1, 100),
   'backchannel_logout.first_retry_seconds': seconds(1, 3600),
   'backchannel_logout.maximum_retry_seconds': seconds(1, dayInSeconds),

@@ -15,6 +15,7 @@ import { addDoctorCommand } from './doctor.ts';
 import { addInvitationCommands } from './invitations.ts';
 import { addKeyCommands } from './keys.ts';
 import { addMailCommands } from './mails.ts';
+import { addOperatorCommands } from './operators.ts';
 import { addRoleCommands } from './roles.ts';
 import { createRunner, type Runner } from './runner.ts';
 import { addServeCommands } from './serve.ts';
@@ -72,6 +73,7 @@ function createProgram(runner: Runner): Command {
   addConfigCommand(program, runner);
   addTenantCommands(program, runner);
   addConfigurationCommands(program, runner);
+  addOperatorCommands(program, runner);
   addUserCommands(program, runner);
   addInvitationCommands(program, runner);
   addClientCommands(program, runner);

@@ -1,7 +1,7 @@
-/** `poort tenant …`: makes, lists, configures, brands, suspends and resumes tenants. */
+/** `poort tenant …`: makes, lists, changes, configures, brands, suspends and resumes tenants, and ends them. */
 import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { MAXIMUM_LOGO_BYTES } from '#src/domain/logo.ts';
 import { peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { PROTOCOL_FEATURES, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
@@ -14,6 +14,7 @@ import {
   TENANT_SETTINGS,
   type TenantSettingChange,
 } from '#src/domain/tenant_settings.ts';
+import { eraseEndedTenants, requestTenantDeletion, withdrawTenantDeletion } from '#src/flows/tenants/delete_tenant.ts';
 import { type BrandChange, type BrandOutcome, brandTenant } from '#src/flows/tenants/manage_branding.ts';
 import {
   type CreateTenantOutcome,
@@ -28,15 +29,20 @@ import { answering, findTenant, group, repeatable } from './options.ts';
 import type { CommonOptions, Runner, Session } from './runner.ts';
 
 export function addTenantCommands(program: Command, runner: Runner): void {
-  const tenant = group(program, 'tenant', 'make, list, configure, brand, suspend and resume tenants');
+  const tenant = group(
+    program,
+    'tenant',
+    'make, list, change, configure, brand, suspend and resume tenants, and end them',
+  );
 
   answering(tenant.command('create <slug>').description('make a tenant with its keys and built-in roles'), [
     'tenant create acme --name "Acme Ltd"',
     'tenant create acme --name "Acme Ltd" --json',
   ])
     .requiredOption('--name <name>', 'what people see')
-    .action((slug: string, options: CommonOptions & { readonly name: string }) =>
-      runner.withHouse(options, (session) => create(session, { slug, name: options.name })),
+    .addOption(localeOption())
+    .action((slug: string, options: CommonOptions & { readonly name: string; readonly locale?: Locale }) =>
+      runner.withHouse(options, (session) => create(session, { slug, name: options.name, locale: options.locale })),
     );
 
   answering(tenant.command('list').description('list all tenants'), ['tenant list']).action((options: CommonOptions) =>
@@ -50,6 +56,20 @@ export function addTenantCommands(program: Command, runner: Runner): void {
         return { json: shown, text: describeTenant(`tenant ${shown.slug}`, shown) };
       }),
   );
+
+  answering(tenant.command('update <slug>').description('change what a tenant is called, or its language'), [
+    'tenant update acme --name "Acme Holding"',
+  ])
+    .option('--name <name>', 'what people see')
+    .addOption(localeOption())
+    .action((slug: string, options: CommonOptions & { readonly name?: string; readonly locale?: Locale }) =>
+      runner.run(options, async () => {
+        const { name, locale } = options;
+        if (name === undefined && locale === undefined) throw new WrongUsage('say what to change: --name or --locale');
+        await runner.withHouse(options, (session) => update(session, { slug, changes: { name, locale } }));
+        return undefined;
+      }),
+    );
 
   answering(
     tenant.command('configure <slug>').description('say for one tenant what the installation says for all of them'),
@@ -100,6 +120,36 @@ export function addTenantCommands(program: Command, runner: Runner): void {
   ]).action((slug: string, options: CommonOptions) =>
     runner.withHouse(options, (session) => change(session, { slug, status: 'active' })),
   );
+
+  answering(
+    tenant
+      .command('delete <slug>')
+      .description(
+        'refuse every request of a tenant, and erase it with all it has when the delay of the settings is over',
+      ),
+    ['tenant delete acme --confirm acme', 'tenant delete acme --confirm acme --at-once'],
+  )
+    .requiredOption('--confirm <slug>', 'the slug once more')
+    .option('--at-once', 'erase it now: nothing can be had back')
+    .action((slug: string, options: CommonOptions & { readonly confirm: string; readonly atOnce?: boolean }) =>
+      runner.run(options, async () => {
+        if (options.confirm !== slug) throw new WrongUsage('--confirm has to repeat the slug');
+        const atOnce = options.atOnce === true;
+        const progress = options.json === true ? undefined : progressOn(runner.world.errors);
+        await runner.withHouse(options, (session) => remove(session, { slug, atOnce, progress }));
+        return undefined;
+      }),
+    );
+
+  answering(tenant.command('restore <slug>').description('have back a tenant that is to be deleted, as it was'), [
+    'tenant restore acme',
+  ]).action((slug: string, options: CommonOptions) => runner.withHouse(options, (session) => restore(session, slug)));
+}
+
+type Locale = TenantRow['locale'];
+
+function localeOption(): Option {
+  return new Option('--locale <language>', 'of whoever has not chosen one').choices(['nl', 'en'] satisfies Locale[]);
 }
 
 interface BrandOptions {
@@ -195,7 +245,72 @@ function describeFault(fault: SettingFault): string {
   return `${fault.name}: a tenant is stricter than the installation, which says ${fault.maximum}`;
 }
 
-async function create(session: Session, input: { readonly slug: string; readonly name: string }): Promise<Answer> {
+async function update(
+  session: Session,
+  {
+    slug,
+    changes,
+  }: {
+    readonly slug: string;
+    readonly changes: { readonly name: string | undefined; readonly locale: Locale | undefined };
+  },
+): Promise<Answer> {
+  const { id } = await findTenant(session, slug);
+  const changed = await configureTenant(session.context, { id, changes: [], ...changes });
+  if (changed.outcome === 'refused') throw new CommandRefused('name', refusals.name);
+  const shown = presentTenant(session, await findTenant(session, slug));
+  const title = changed.outcome === 'changed' ? `tenant ${slug} changed` : `tenant ${slug} was so already`;
+  return { json: { ...shown, changed: changed.outcome === 'changed' }, text: describeTenant(title, shown) };
+}
+
+async function remove(
+  session: Session,
+  {
+    slug,
+    atOnce,
+    progress,
+  }: { readonly slug: string; readonly atOnce: boolean; readonly progress: Progress | undefined },
+): Promise<Answer> {
+  const tenant = await findTenant(session, slug);
+  const { id } = tenant;
+  const delayDays = atOnce ? 0 : session.config.tenants.deletionDelayDays;
+  const requested = await requestTenantDeletion(session.context, { id, delayDays });
+  if (requested.outcome === 'refused') throw new CommandRefused(requested.reason, endRefusals[requested.reason]);
+  if (requested.outcome === 'unknown') throw new CommandRefused('unknown_tenant', 'the tenant is gone already');
+  if (requested.dueAt > session.context.clock()) {
+    const dueAt = requested.dueAt.toISOString();
+    const json = { ...presentTenant(session, await findTenant(session, slug)), deleted: false };
+    const text = `tenant ${slug} is shut; it goes for good on ${dueAt}. Until then: poort tenant restore ${slug}`;
+    return { json, text };
+  }
+  // Whatever else is due goes too: what is asked for here is not held up by it, or holds it up.
+  const erased = await eraseEndedTenants(session.context, { onProgress: progress });
+  const json = { id, slug, deleted: true, erased_rows: erased };
+  return { json, text: `tenant ${slug} is deleted: ${erased} rows erased` };
+}
+
+async function restore(session: Session, slug: string): Promise<Answer> {
+  const { id } = await findTenant(session, slug);
+  const { outcome } = await withdrawTenantDeletion(session.context, { id });
+  if (outcome !== 'withdrawn') throw new CommandRefused('not_deleting', `tenant ${slug} is not about to be deleted`);
+  const shown = presentTenant(session, await findTenant(session, slug));
+  return { json: { ...shown, changed: true }, text: `tenant ${slug} stays, and is ${shown.status}` };
+}
+
+const endRefusals = {
+  home_of_operators: 'operators are at home there: poort operator remove takes them away first',
+} as const;
+
+type Progress = (erasedRows: number) => void;
+
+function progressOn(errors: { write(text: string): unknown }): Progress {
+  return (erasedRows) => void errors.write(`poort: ${erasedRows} rows erased\n`);
+}
+
+async function create(
+  session: Session,
+  input: { readonly slug: string; readonly name: string; readonly locale?: Locale | undefined },
+): Promise<Answer> {
   const created = await createTenant(session.context, input);
   if (created.outcome === 'refused') throw new CommandRefused(created.reason, refusals[created.reason]);
   const shown = presentTenant(session, await findTenant(session, created.slug));
@@ -219,13 +334,13 @@ async function list(session: Session): Promise<Answer> {
 
 async function change(
   session: Session,
-  { slug, status }: { readonly slug: string; readonly status: TenantRow['status'] },
+  { slug, status }: { readonly slug: string; readonly status: 'active' | 'suspended' },
 ): Promise<Answer> {
   const tenant = await findTenant(session, slug);
   const { outcome } = await changeTenantStatus(session.context, { id: tenant.id, status });
   const changed = outcome === 'changed';
-  const json = { ...presentTenant(session, { ...tenant, status }), changed };
-  return { json, text: `tenant ${slug} is ${changed ? '' : 'already '}${status}` };
+  const shown = presentTenant(session, await findTenant(session, slug));
+  return { json: { ...shown, changed }, text: `tenant ${slug} is ${changed ? '' : 'already '}${shown.status}` };
 }
 
 function presentTenant({ config }: Pick<Session, 'config'>, tenant: TenantRow) {
@@ -242,6 +357,7 @@ function presentTenant({ config }: Pick<Session, 'config'>, tenant: TenantRow) {
     people: peopleSettingsOf(config.people, own.people),
     lifetimes: lifetimeSettingsOf(lifetimesIn(config.lifetimes, own.lifetimes)),
     created_at: tenant.created_at.toISOString(),
+    deletion_due_at: tenant.deletion_due_at?.toISOString() ?? null,
   };
 }
 
@@ -256,6 +372,7 @@ function describeTenant(title: string, tenant: ReturnType<typeof presentTenant>)
     registration: tenant.people['people.registration'],
     'second factor': tenant.people['second_factor.policy'],
     created: tenant.created_at,
+    'gone for good': tenant.deletion_due_at ?? undefined,
     id: tenant.id,
   });
 }

@@ -19,6 +19,7 @@ import {
 import { type EgressPermissions, egressPermissions, judgeHost, parseEgressTarget } from './egress.ts';
 import { type PublicJwks, parseJwks } from './jwks.ts';
 import { parseName } from './name.ts';
+import { isPlatformScope } from './own_scope.ts';
 import { NOTHING_SWITCHED_ON, type ProtocolFeatures } from './protocol_features.ts';
 import { validateBackchannelLogoutUri, validatePostLogoutRedirectUri, validateRedirectUri } from './redirect_uri.ts';
 import { isScopeToken, MAXIMUM_SCOPES, OPENID_SCOPES } from './scope.ts';
@@ -232,12 +233,14 @@ export interface Circumstances {
   readonly permissions?: EgressPermissions | undefined;
   /** What is switched on for the tenant; what a client cannot be given there is a problem. */
   readonly protocol?: ProtocolFeatures | undefined;
+  /** Whoever asks may give what reaches beyond the tenant. */
+  readonly platform?: boolean | undefined;
 }
 
 /** Plans a client; all problems at once. Repetitions are dropped, the order of first mention is kept. */
 export function planClient(
   request: ClientRequest,
-  { permissions = egressPermissions([]), protocol = NOTHING_SWITCHED_ON }: Circumstances = {},
+  { permissions = egressPermissions([]), protocol = NOTHING_SWITCHED_ON, platform = false }: Circumstances = {},
 ): ClientPlan {
   const { type } = request;
   if (!isClientType(type)) return { outcome: 'refused', problems: [{ field: 'type', problem: 'unknown' }] };
@@ -274,7 +277,7 @@ export function planClient(
     ...problemsWithRedirectUris(type, redirectUris),
     ...problemsWithPostLogoutRedirectUris(type, postLogoutRedirectUris),
     ...problemsWithBackchannelLogoutUri(type, request.backchannelLogoutUri, permissions),
-    ...problemsWithScopes(type, scopes),
+    ...problemsWithScopes(type, scopes, platform),
     ...problemsWithAudiences(type, audiences),
     ...problemsWithJwks(type, parsedJwks),
     ...(method === undefined ? [{ field: 'token_endpoint_auth_method', problem: 'unknown' } as const] : []),
@@ -340,13 +343,16 @@ function problemsWithBackchannelLogoutUri(
   return refusal === undefined ? [] : [{ field, problem: refusal, value: uri }];
 }
 
-function problemsWithScopes(type: ClientType, scopes: readonly string[]): ClientProblem[] {
+function problemsWithScopes(type: ClientType, scopes: readonly string[], platform: boolean): ClientProblem[] {
   const field = 'scopes';
   if (scopes.length > MAXIMUM_SCOPES) return [{ field, problem: 'too_many' }];
   const withoutPerson = type === 'machine' || type === 'resource_server';
   return scopes.flatMap((scope): ClientProblem[] => {
     if (!isScopeToken(scope)) return [{ field, problem: 'syntax', value: scope }];
-    if (withoutPerson && OPENID_SCOPES.has(scope)) return [{ field, problem: 'needs_a_person', value: scope }];
+    if (isPlatformScope(scope) && !platform) return [{ field, problem: 'for_operators', value: scope }];
+    // An operator is a person.
+    if (withoutPerson && (OPENID_SCOPES.has(scope) || isPlatformScope(scope)))
+      return [{ field, problem: 'needs_a_person', value: scope }];
     return [];
   });
 }

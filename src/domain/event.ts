@@ -63,6 +63,8 @@ export const EVENT_TYPES = [
   'mfa.failed',
   'mfa.removed',
   'mfa.reset',
+  'operator.added',
+  'operator.removed',
   'password.changed',
   'password.reset',
   'password.reset_requested',
@@ -81,6 +83,8 @@ export const EVENT_TYPES = [
   'tenant.configured',
   'tenant.created',
   'tenant.deleted',
+  'tenant.deletion_requested',
+  'tenant.deletion_withdrawn',
   'tenant.resumed',
   'tenant.suspended',
   'token.issued',
@@ -104,7 +108,7 @@ export const EVENT_TYPES = [
 
 export type EventType = (typeof EVENT_TYPES)[number];
 
-/** Who did it. `operator`: somebody with the command line; `system`: a job, with nobody behind it. */
+/** Who did it. `operator`: whoever acts for the installation, with the command line or (then `id` is theirs) from their home tenant; `system`: a job, with nobody behind it. */
 export interface EventActor {
   readonly type: 'user' | 'client' | 'api_key' | 'operator' | 'system';
   readonly id?: string | undefined;

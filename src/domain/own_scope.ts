@@ -8,7 +8,14 @@ import { OPENID_SCOPES } from './scope.ts';
 /** Lets an application use one permission of the management API: a person's in their name, or in its own (RFC 6749 §4.4). */
 export type ManagementScope = `admin:${ManagementPermission}`;
 
-const generalScopes = ['api_keys:manage', 'devices:manage', 'permissions:check', 'telemetry:write'] as const;
+const generalScopes = [
+  'api_keys:manage',
+  'devices:manage',
+  'permissions:check',
+  'platform:tenants:read',
+  'platform:tenants:write',
+  'telemetry:write',
+] as const;
 
 export type OwnScope = (typeof generalScopes)[number] | ManagementScope;
 
@@ -33,9 +40,14 @@ export function isOwnScope(name: string): name is OwnScope {
   return OWN_SCOPES.some((scope) => scope === name);
 }
 
+/** One that reaches beyond its tenant. It opens something for operators alone, and only the command line registers a client for it. */
+export function isPlatformScope(name: string): boolean {
+  return name.startsWith('platform:');
+}
+
 /** Names that no API may define: each has a meaning of its own already. */
 export function isReservedScope(name: string): boolean {
-  return OPENID_SCOPES.has(name) || isOwnScope(name);
+  return OPENID_SCOPES.has(name) || isOwnScope(name) || isPlatformScope(name);
 }
 
 /**

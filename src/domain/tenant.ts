@@ -8,7 +8,8 @@ import { parseName } from './name.ts';
 /** Identifies a tenant: a UUID. Branded, because every floor passes it beside other texts. */
 export type TenantId = string & { readonly __brand: 'TenantId' };
 
-export type TenantStatus = 'active' | 'suspended';
+/** `deleting`: nobody is served, and until its time has come it can be had back. Whatever is not `active` is not served. */
+export type TenantStatus = 'active' | 'suspended' | 'deleting';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const SLUG = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;

@@ -112,7 +112,7 @@ async function identify(
   if (verdict.outcome === 'limited') return refused(refusals.limited(verdict.retryAfterSeconds));
   const tenant = verdict.outcome === 'valid' ? await pool.findTenantById(verdict.key.tenantId) : undefined;
   if (verdict.outcome === 'unknown' || tenant === undefined) return refused(refusals.unauthenticated());
-  if (tenant.status === 'suspended') return refused(refusals.tenantSuspended());
+  if (tenant.status !== 'active') return refused(refusals.tenantSuspended());
   return answered({ engine: await pool.engineOf(tenant), scopes: verdict.key.scopes });
 }
 

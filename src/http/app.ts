@@ -103,7 +103,7 @@ export function createApp(options: AppOptions): HttpHandler {
   async function serveTenant(exchange: HttpExchange, slug: string, path: string): Promise<void> {
     const tenant = await pool.findTenant(slug);
     if (tenant === undefined) return answerProblem(exchange, problems.notFound(), options);
-    if (tenant.status === 'suspended') return answerProblem(exchange, problems.tenantSuspended(), options, tenant);
+    if (tenant.status !== 'active') return answerProblem(exchange, problems.tenantSuspended(), options, tenant);
     const engine = await pool.engineOf(tenant);
     // A stream is open for hours: it must stand in nobody's lane.
     if (path === signalsPath) return serveSignals(exchange, engine, options);

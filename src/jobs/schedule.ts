@@ -8,6 +8,7 @@ import type { MailDelivery } from '#src/flows/mail/deliver_mails.ts';
 import { deleteDueMembers } from '#src/flows/people/leave_tenant.ts';
 import type { LogoutDelivery } from '#src/flows/sessions/deliver_backchannel_logouts.ts';
 import { sweep, sweepDeliveredLogouts, sweepExpiredSessions, sweepSettledMails } from '#src/flows/sweep.ts';
+import { eraseEndedTenants } from '#src/flows/tenants/delete_tenant.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { PasswordHasher } from '#src/foundation/password_hashing.ts';
 import type { Sealer } from '#src/foundation/sealing.ts';
@@ -51,6 +52,7 @@ export function startSchedule(options: ScheduleOptions): Schedule {
     mailBudgets: config.mail.budgets,
     actor: { type: 'system', id: 'departures' },
   } as const;
+  const ending = { ...context, actor: { type: 'system', id: 'tenants' } } as const;
   const tidying = { ...context, actor: { type: 'system', id: 'fleet' } } as const;
   const jobs: readonly Job[] = [
     {
@@ -75,6 +77,11 @@ export function startSchedule(options: ScheduleOptions): Schedule {
       name: 'departures',
       everySeconds: 60,
       run: async (signal) => ({ deleted_people: await deleteDueMembers(leaving, signal) }),
+    },
+    {
+      name: 'tenants',
+      everySeconds: 60,
+      run: async (signal) => ({ erased_rows: await eraseEndedTenants(ending, { signal }) }),
     },
     {
       name: 'fleet',

@@ -10,7 +10,7 @@ import type { EngineDependencies } from './provider.ts';
 import { buildTenantEngine, type TenantEngine, type TenantEngineHooks } from './tenant_engine.ts';
 
 export interface ProviderPool {
-  /** Undefined for an unknown slug. A suspended tenant is found: what it may still do is for the caller to say. */
+  /** Undefined for an unknown slug. One that is not served just now is found: what it may still do is for the caller to say. */
   findTenant(slug: string): Promise<TenantRow | undefined>;
   /** The same for whoever knows its identifier instead of its address. */
   findTenantById(id: TenantId): Promise<TenantRow | undefined>;

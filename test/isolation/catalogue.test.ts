@@ -203,6 +203,7 @@ describe('the catalogue of a migrated database', () => {
       'definer_finds_codes on artifacts',
       'definer_looks_up on api_keys',
       'definer_looks_up on memberships',
+      'definer_looks_up on operators',
       'definer_looks_up on totp_factors',
       'definer_looks_up on users',
       'definer_sees on passkey_challenges',

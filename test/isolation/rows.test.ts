@@ -5,7 +5,9 @@ import { createClient } from '#src/flows/clients/manage_clients.ts';
 import { createInitialAccessToken, registerClient } from '#src/flows/clients/register_clients.ts';
 import { queueMail } from '#src/flows/mail/send_mail.ts';
 import { addMember } from '#src/flows/people/manage_people.ts';
+import { eraseEndedTenants, requestTenantDeletion } from '#src/flows/tenants/delete_tenant.ts';
 import { brandTenant } from '#src/flows/tenants/manage_branding.ts';
+import { addOperator, removeOperator } from '#src/flows/tenants/manage_operators.ts';
 import { sha256, uuidv7 } from '#src/foundation/identifiers.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { eventRow } from '#src/storage/event_log.ts';
@@ -29,7 +31,7 @@ import {
 } from '#test/support/sql.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { authorize, createUserAgent, exchangeCode } from '#test/support/user_agent.ts';
-import { createTestTenant, type TestTenant } from '#test/support/world.ts';
+import { createTestTenant, newPerson, type TestTenant } from '#test/support/world.ts';
 
 /** PostgreSQL's word for "you may not". */
 const refused = '42501';
@@ -63,6 +65,7 @@ beforeAll(async () => {
     await makeKey(server, tenant);
     await askOnce(server, tenant);
     await describePermission(server, tenant);
+    await addOperator(server.context, { tenantId: tenant.id, userId: tenant.person.id });
   }
   const urls = roleUrls(server.database);
   [superuser, app, platform, owner] = await Promise.all(
@@ -424,6 +427,7 @@ describe('the role of the platform', () => {
       'sweep_proofs',
       'tenant_of_api_key',
       'tenant_of_user_code',
+      'tenants_of_operators',
       'tenants_of_person',
       'tenants_sealed_otherwise',
       'tenants_with_devices',
@@ -618,6 +622,52 @@ describe('the tenant of a connection', () => {
     expect(answers).toEqual(expected);
     expect(await leftBehind()).toEqual(nothing);
   });
+});
+
+/** Last: there is no Acme any more after it. */
+describe('a tenant that is deleted', () => {
+  const history = 'events';
+
+  it('leaves nothing in any table but its history and its slug, and touches no row of anybody else', async () => {
+    const { context } = server;
+    const shared = await newPerson(server, acme, globex);
+    await removeOperator(context, { tenantId: acme.id, userId: acme.person.id });
+    const theirs = await rowsOfOthers();
+    const historyBefore = await countOf(superuser, `${history} where tenant_id = $1`, [acme.id]);
+    const requested = await requestTenantDeletion(context, { id: acme.id, delayDays: 0 });
+    expect(requested.outcome).toBe('requested');
+    expect(await eraseEndedTenants(context)).toBeGreaterThan(tables.length - 10);
+
+    for (const table of tables.filter((name) => name !== history && name !== 'tenants' && !(name in personTables))) {
+      const rows = await countOf(superuser, `${table} where tenant_id = $1`, [acme.id]);
+      expect({ table, rows }).toEqual({ table, rows: 0 });
+    }
+    for (const [table, column] of Object.entries(personTables)) {
+      const rows = await countOf(superuser, `${table} where ${column} = $1`, [acme.person.id]);
+      expect({ table, rows }).toEqual({ table, rows: 0 });
+    }
+    expect(await countOf(superuser, 'users where id = $1', [shared.id])).toBe(1);
+    expect(await rowsOfOthers()).toEqual(theirs);
+    expect(await countOf(superuser, `${history} where tenant_id = $1`, [acme.id])).toBe(historyBefore + 3);
+    const left = await superuser.query(
+      'select slug, name, status, domain, settings, brand from tenants where id = $1',
+      [acme.id],
+    );
+    const bare = { name: 'acme', domain: null, settings: {}, brand: {} };
+    expect(left.rows).toEqual([{ slug: 'acme', status: 'deleted', ...bare }]);
+  });
+
+  async function rowsOfOthers(): Promise<Readonly<Record<string, readonly string[]>>> {
+    const others: Record<string, readonly string[]> = {};
+    for (const table of tables) {
+      const { rows } = await superuser.query<{ row: string }>(
+        `select to_json(t)::text as row from ${table} t where ${isOf(table)} order by 1`,
+        [globex.id],
+      );
+      others[table] = rows.map(({ row }) => row);
+    }
+    return others;
+  }
 });
 
 function rowsAsText(table: string): Promise<string> {

@@ -254,6 +254,8 @@ const calls: Readonly<Record<string, readonly string[]>> = {
     `select * from structured_tokens_find('${acme}', array[${hash('jti')}], array[null::bytea], array['client-7'],
                                           array['client-7'])`,
   ],
+  // Reads everything that a tenant has: once, when it is gone for good.
+  tenant_erase: [],
   tenant_logo_read: [`select * from tenant_logo_read('${acme}')`],
   tenant_material: [`select * from tenant_material('${acme}')`],
 };
@@ -305,6 +307,7 @@ const seed = `
            'client-' || n, sha256((t || '-' || n + 2)::bytea), 'uid ' || t || '-' || n,
            case when n % 10 = 7 then sha256(('user code ' || t || '-' || n)::bytea) end, now(), now() + interval '1 hour'
       from everyone;
+  insert into operators (tenant_id, user_id, created_at) select tenant_id, user_id, now() from memberships where right(user_id::text, 1) = '1';
   insert into tenant_logos (tenant_id, version, media_type, body, updated_at)
     select id, md5(slug), 'image/png', repeat('x', 1900)::bytea, now() from tenants;
   insert into consents (tenant_id, user_id, client_id, client_type, scopes, granted_at, updated_at)

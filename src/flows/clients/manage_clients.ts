@@ -193,7 +193,9 @@ export function worthOf({ first_party: firstParty, scopes }: Pick<ClientListRow,
 }
 
 function circumstances(context: FlowContext, protocol: ProtocolFeatures | undefined): Circumstances {
-  return { permissions: egressPermissions(context.egressAllow ?? []), protocol };
+  // Also when it is changed: whoever could send the codes of such a client elsewhere could act on every tenant.
+  const platform = context.actor.type === 'operator';
+  return { permissions: egressPermissions(context.egressAllow ?? []), protocol, platform };
 }
 
 function requestAfter(before: ClientListRow, changes: ClientChanges): ClientRequest {

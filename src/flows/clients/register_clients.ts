@@ -13,6 +13,7 @@ import {
   refusalOf,
 } from '#src/domain/client_registration.ts';
 import type { NewEvent } from '#src/domain/event.ts';
+import { isPlatformScope } from '#src/domain/own_scope.ts';
 import { isScopeToken, MAXIMUM_SCOPES, OPENID_SCOPES } from '#src/domain/scope.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { randomValue, sha256, uuidv7 } from '#src/foundation/identifiers.ts';
@@ -68,6 +69,7 @@ export async function createInitialAccessToken(
   if (scopes.length > MAXIMUM_SCOPES || !scopes.every(isScopeToken)) return refused('scopes', 'syntax');
   // Those of a type that signs people in are there anyway; for the others they would say nothing.
   if (scopes.some((scope) => OPENID_SCOPES.has(scope))) return refused('scopes', 'follows_from_the_type');
+  if (scopes.some(isPlatformScope)) return refused('scopes', 'for_operators');
   if (!Number.isInteger(uses) || uses < 1 || uses > MAXIMUM_USES) return refused('uses', 'out_of_range');
   if (!Number.isInteger(lifetimeSeconds) || lifetimeSeconds < 1 || lifetimeSeconds > maximumLifetimeSeconds)
     return refused('lifetime', 'out_of_range');

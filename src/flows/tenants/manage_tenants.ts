@@ -16,6 +16,7 @@ import {
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import type { Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
+import { hasOperators } from '#src/storage/tables/operators.ts';
 import { insertRole } from '#src/storage/tables/roles.ts';
 import {
   findTenantById,
@@ -28,6 +29,9 @@ import {
 } from '#src/storage/tables/tenants.ts';
 import { type FlowContext, Refusal } from '../flow_context.ts';
 import { keepFirstKeys, makeFirstKeys, type NewSigningKey } from '../keys/rotate_keys.ts';
+
+/** What changing one needs of a flow's context. */
+export type TenantContext = Pick<FlowContext, 'database' | 'clock' | 'actor' | 'origin'>;
 
 export type CreateTenantOutcome =
   | { readonly outcome: 'created'; readonly id: TenantId; readonly slug: string; readonly name: string }
@@ -103,14 +107,34 @@ export async function keepNewTenant(
   return true;
 }
 
-/** `unchanged` when it had that status already. Every process refuses a suspended tenant's requests within a second. */
+/** For whoever has read the tenant: called with what it is now, while nobody changes it; throws to leave it so. */
+export type TenantGuard = (tenant: TenantRow) => void;
+
+/**
+ * `unchanged` when it had that status already. Every process refuses a suspended tenant's requests within a second. `sparesOperators`:
+ * refused where operators are at home, who could not undo it themselves.
+ */
 export async function changeTenantStatus(
-  context: FlowContext,
-  input: { readonly id: TenantId; readonly status: 'active' | 'suspended' },
-): Promise<{ readonly outcome: 'changed' | 'unchanged' }> {
+  context: TenantContext,
+  input: {
+    readonly id: TenantId;
+    readonly status: 'active' | 'suspended';
+    readonly sparesOperators?: boolean;
+    readonly guard?: TenantGuard | undefined;
+  },
+): Promise<
+  | { readonly outcome: 'changed' | 'unchanged' | 'unknown' }
+  | { readonly outcome: 'refused'; readonly reason: 'home_of_operators' }
+> {
   const now = context.clock();
   const tenant = context.database.tenant(input.id);
   return tenant.transaction(async (transaction) => {
+    const before = await lockTenantRow(transaction, input.id);
+    if (before === undefined) return { outcome: 'unknown' };
+    input.guard?.(before);
+    const shutsOut = input.sparesOperators === true && input.status === 'suspended';
+    if (shutsOut && (await hasOperators(transaction, input.id)))
+      return { outcome: 'refused', reason: 'home_of_operators' };
     if (!(await updateTenantStatus(transaction, { ...input, now }))) return { outcome: 'unchanged' };
     const event = {
       type: input.status === 'active' ? 'tenant.resumed' : 'tenant.suspended',
@@ -136,7 +160,7 @@ export interface ConfigureTenant {
   /** What the installation says: a tenant is stricter and never laxer. Without it nothing is compared, and the shorter one holds anyway. */
   readonly lifetimes?: Lifetimes | undefined;
   /** Called with the tenant as it is, locked: throws when it is not the one that whoever asks had looked at. */
-  readonly guard?: ((tenant: TenantRow) => void) | undefined;
+  readonly guard?: TenantGuard | undefined;
 }
 
 export type SettingFault =

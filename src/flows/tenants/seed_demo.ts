@@ -19,6 +19,7 @@ import { findTenantBySlug } from '#src/storage/tables/tenants.ts';
 import { createApi, createClient, rotateClientSecret } from '../clients/manage_clients.ts';
 import type { FlowContext } from '../flow_context.ts';
 import { addMember } from '../people/manage_people.ts';
+import { addOperator } from './manage_operators.ts';
 import { createTenant } from './manage_tenants.ts';
 
 const demoFileSchema = z.object({
@@ -152,6 +153,7 @@ export async function seedDemo(context: FlowContext, input: DemoInput): Promise<
       knownTenant?.clients.some((other) => other.client_id === client.client_id),
     );
     const users = await ensureMembers(context, { tenantId, plan, passwords, isOurs });
+    await ensureOperator(context, { tenantId, plan });
     tenants.push({
       slug: plan.slug,
       issuer: `${input.publicUrl}/t/${plan.slug}`,
@@ -356,6 +358,18 @@ async function ensureMembers(
     users.push({ email, password, roles: [...roles], totp_secret: null });
   }
   return users;
+}
+
+/** The file says who the operator is, so they are: at the tenant that comes first, unless they left it. */
+async function ensureOperator(
+  { database, ...context }: FlowContext,
+  { tenantId, plan }: { tenantId: TenantId; plan: PlannedTenant },
+): Promise<void> {
+  if (plan !== plannedTenants[0]) return;
+  const parsed = parseEmailAddress(people.ada.email);
+  const found =
+    parsed.outcome === 'valid' ? await readSignInCandidate(database.tenant(tenantId), parsed.canonical) : undefined;
+  if (found !== undefined) await addOperator({ ...context, database }, { tenantId, userId: found.id });
 }
 
 async function ensurePassword(
