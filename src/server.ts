@@ -13,6 +13,7 @@ import { createDevelopmentMailbox, createMailDelivery, type MailDelivery } from 
 import { createLogoutDelivery } from '#src/flows/sessions/deliver_backchannel_logouts.ts';
 import type { TellOfLock } from '#src/flows/sign_in/account_lock.ts';
 import { queueUnlockMail } from '#src/flows/sign_in/unlock.ts';
+import { actsForInstallation } from '#src/flows/tenants/manage_operators.ts';
 import { type Clock, systemClock } from '#src/foundation/clock.ts';
 import { createPasswordHasher, type PasswordHasher } from '#src/foundation/password_hashing.ts';
 import { relyingPartyOf } from '#src/foundation/relying_party.ts';
@@ -21,13 +22,16 @@ import { type BreachedPasswords, createBreachedPasswords } from '#src/gateways/b
 import { createEgress, type Egress } from '#src/gateways/egress.ts';
 import { createMailServer, noMailServer } from '#src/gateways/mail_server.ts';
 import type { GrpcOptions, GrpcServer } from '#src/grpc/grpc_server.ts';
+import type { Operators } from '#src/http/api/callers.ts';
 import { type Schedule, startSchedule } from '#src/jobs/schedule.ts';
+import type { ProviderPool } from '#src/oidc/provider_pool.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { type DatabaseUrls, databaseUrls, otherDatabaseUrls } from '#src/storage/database_roles.ts';
 import { createDeviceNotes, type DeviceNotes } from '#src/storage/device_notes.ts';
 import { readRunningEmbeddedPostgres, startEmbeddedPostgres } from '#src/storage/embedded_postgres.ts';
 import { MigrationRefused, migrate } from '#src/storage/migrate.ts';
 import { openRedis, type RedisConnection } from '#src/storage/redis.ts';
+import { listTenantsOfOperators } from '#src/storage/tables/operators.ts';
 
 export interface StartupProblem {
   readonly setting: string;
@@ -324,6 +328,7 @@ export async function startServer(config: Config, options: StartServerOptions): 
         clock,
         health,
         developmentMailbox,
+        operators: operatorsOf(pool, database),
         logger,
         signInServices,
         accountServices: {
@@ -374,6 +379,19 @@ export async function startServer(config: Config, options: StartServerOptions): 
     await house.close();
     throw fault;
   }
+}
+
+/** Only at tenants that are served: whoever is shut out at home is shut out everywhere. */
+function operatorsOf(pool: ProviderPool, database: Database): Operators {
+  return {
+    async homes() {
+      const ids = await listTenantsOfOperators(database);
+      const tenants = await Promise.all(ids.map((id) => pool.findTenantById(id)));
+      const served = tenants.filter((tenant) => tenant?.status === 'active');
+      return Promise.all(served.flatMap((tenant) => (tenant === undefined ? [] : [pool.engineOf(tenant)])));
+    },
+    has: (member) => actsForInstallation({ database }, member),
+  };
 }
 
 /** Where a second `npm start` on one desk would stumble over a port that nobody chose. */

@@ -6,8 +6,9 @@ import type { DevelopmentMailbox } from '#src/flows/mail/deliver_mails.ts';
 import { accountPath } from '#src/oidc/provider.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { type AnswerOptions, answerFault, createKoa } from './answer_problem.ts';
-import { type ApiOptions, apiRoutes } from './api/api.ts';
-import { mountApi } from './api/door.ts';
+import { type ApiOptions, apiRoutes, platformRoutes } from './api/api.ts';
+import type { Operators } from './api/callers.ts';
+import { mountApi, mountPlatformApi } from './api/door.ts';
 import type { HttpExchange } from './gates/exchange.ts';
 import type { Health } from './health.ts';
 import type { AccountPagesOptions } from './pages/account/account_page_kit.ts';
@@ -39,6 +40,7 @@ export interface PagesOptions
     RegistrationOptions,
     VisitorPagesOptions {
   readonly health: Health;
+  readonly operators: Operators;
   /** Where mail is shown instead of sent. */
   readonly developmentMailbox: DevelopmentMailbox | undefined;
 }
@@ -86,9 +88,11 @@ export function createPagesApp(options: PagesOptions): Pages {
   });
 
   const routes = apiRoutes(options);
-  mountReference(installation as Router, { publicUrl: options.config.http.publicUrl, routes });
+  const platform = platformRoutes(options);
+  mountReference(installation as Router, { publicUrl: options.config.http.publicUrl, routes, platform });
   mountShortDeviceAddress(installation, options);
   mountDevelopmentMailbox(installation, developmentMailbox);
+  mountPlatformApi(installation, platform, options);
 
   const tenant = new Router<PageState>({ sensitive: true });
   tenant.get('/t/:slug', (ctx) => {
@@ -114,7 +118,7 @@ export function createPagesApp(options: PagesOptions): Pages {
   const serveInstallation = callbackOf(installation as Router<Koa.DefaultState>);
   const serveTenant = callbackOf(tenant as unknown as Router<Koa.DefaultState>);
   return (exchange, engine) =>
-    engine === undefined ? serveInstallation(exchange, {}) : serveTenant(exchange, { exchange, engine });
+    engine === undefined ? serveInstallation(exchange, { exchange }) : serveTenant(exchange, { exchange, engine });
 
   function callbackOf(router: Router): (exchange: HttpExchange, state: object) => Promise<void> {
     const app = createKoa();

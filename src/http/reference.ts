@@ -48,9 +48,13 @@ const policy = [
 
 export function mountReference(
   router: Router,
-  { publicUrl, routes }: { readonly publicUrl: string; readonly routes: readonly ApiRoute[] },
+  {
+    publicUrl,
+    routes,
+    platform,
+  }: { readonly publicUrl: string; readonly routes: readonly ApiRoute[]; readonly platform: readonly ApiRoute[] },
 ): void {
-  const description = describeApi(routes, { issuer: undefined, title: 'Poort', publicUrl, version });
+  const description = describeApi(routes, { issuer: undefined, title: 'Poort', publicUrl, version, platform });
 
   router.get('/docs', (ctx) => {
     const tenant = String(ctx.query['tenant'] ?? '');

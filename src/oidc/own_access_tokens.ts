@@ -29,6 +29,8 @@ export interface TokenCaller {
   /** What the person is and may do in this tenant at this moment; nothing for a client. */
   readonly roles: readonly string[];
   readonly permissions: readonly string[];
+  /** Two factors were proven at the sign-in that the token comes from. */
+  readonly multiFactor: boolean;
 }
 
 export type TokenAuthentication =
@@ -101,7 +103,15 @@ async function callerOf(
   if (!(token instanceof provider.AccessToken))
     return {
       outcome: 'valid',
-      caller: { kind: 'client', userId: undefined, deviceId: undefined, roles: [], permissions: [], ...common },
+      caller: {
+        kind: 'client',
+        userId: undefined,
+        deviceId: undefined,
+        roles: [],
+        permissions: [],
+        multiFactor: false,
+        ...common,
+      },
     };
   const { accountId, grantId } = token;
   const grant = grantId === undefined ? undefined : await provider.Grant.find(grantId);
@@ -111,7 +121,11 @@ async function callerOf(
   const deviceId = deviceIdOf(grant);
   const kind = deviceId === undefined ? 'user' : 'device';
   const { roles, permissions } = account;
-  return { outcome: 'valid', caller: { kind, userId: accountId, deviceId, roles, permissions, ...common } };
+  const multiFactor = token.extra?.['mfa_verified'] === true;
+  return {
+    outcome: 'valid',
+    caller: { kind, userId: accountId, deviceId, roles, permissions, multiFactor, ...common },
+  };
 }
 
 /** Undefined when the caller has the key that the token is bound to, and has proven it for this very request. */

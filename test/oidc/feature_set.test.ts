@@ -210,6 +210,8 @@ describe('what a tenant says about itself', () => {
         'api_keys:manage',
         'devices:manage',
         'permissions:check',
+        'platform:tenants:read',
+        'platform:tenants:write',
         'telemetry:write',
         ...MANAGEMENT_PERMISSIONS.map((permission) => `admin:${permission}`),
       ],

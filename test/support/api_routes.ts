@@ -1,5 +1,5 @@
 /** The routes of the REST API as a running server mounts them, for tests that look at all of them. */
-import { apiRoutes } from '#src/http/api/api.ts';
+import { apiRoutes, platformRoutes } from '#src/http/api/api.ts';
 import type { ApiRoute } from '#src/http/api/routes.ts';
 import type { TestServer } from './test_server.ts';
 
@@ -11,4 +11,9 @@ export function apiRoutesOf(server: TestServer): readonly ApiRoute[] {
     apiServices: server.context,
     deviceNotes: server.server.house.deviceNotes,
   });
+}
+
+/** Those of the installation. */
+export function platformRoutesOf({ config, context }: TestServer): readonly ApiRoute[] {
+  return platformRoutes({ config, apiServices: context });
 }

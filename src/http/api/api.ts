@@ -5,9 +5,15 @@ import { type DeviceRoutesOptions, deviceRoutes } from './device_routes.ts';
 import type { ApiDoorOptions } from './door.ts';
 import { type PermissionRoutesOptions, permissionRoutes } from './permission_routes.ts';
 import type { ApiRoute } from './routes.ts';
+import { type TenantRoutesOptions, tenantRoutes } from './tenant_routes.ts';
 
-export type ApiOptions = ApiDoorOptions & ApiKeyRoutesOptions & DeviceRoutesOptions & PermissionRoutesOptions;
+export type ApiOptions = ApiDoorOptions &
+  ApiKeyRoutesOptions &
+  DeviceRoutesOptions &
+  PermissionRoutesOptions &
+  TenantRoutesOptions;
 
+/** Below every issuer. */
 export function apiRoutes(options: ApiOptions): readonly ApiRoute[] {
   const routes: readonly ApiRoute[] = [
     ...apiKeyRoutes(options),
@@ -16,4 +22,9 @@ export function apiRoutes(options: ApiOptions): readonly ApiRoute[] {
     descriptionRoute(options, () => routes),
   ];
   return routes;
+}
+
+/** At the installation, for its operators. */
+export function platformRoutes(options: TenantRoutesOptions): readonly ApiRoute[] {
+  return tenantRoutes(options);
 }

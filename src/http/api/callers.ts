@@ -4,28 +4,32 @@
  */
 
 import type { Config } from '#config/config.ts';
-import { issuerOf } from '#src/domain/tenant.ts';
+import { AUTHENTICATION_CONTEXTS } from '#src/domain/authentication.ts';
+import { issuerOf, type TenantId } from '#src/domain/tenant.ts';
+import type { UserId } from '#src/domain/user.ts';
 import type { KeyAllowance, LivingApiKey, VerifyApiKey } from '#src/flows/access/api_keys.ts';
 import type { Clock } from '#src/foundation/clock.ts';
 import type { TokenAuthentication, TokenCaller } from '#src/oidc/own_access_tokens.ts';
-import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
+import type { PresentedCredential, TenantEngine } from '#src/oidc/tenant_engine.ts';
 import type { HttpExchange } from '../gates/exchange.ts';
 import { type Problem, ProblemRaised, problems } from '../problems.ts';
 import {
   type BearerChain,
   bearer,
-  type Chain,
   type EitherCaller,
   type EitherChain,
   type ManagementCaller,
   managerByKey,
   managerByToken,
+  type OperatorChain,
+  operatorByToken,
   type PermittedChain,
   type ServiceKeyChain,
   type Shortage,
   serviceKey,
   shortageOf,
   shortageOfManager,
+  type TenantChain,
 } from './chains.ts';
 
 export interface CallersOptions {
@@ -43,7 +47,7 @@ export interface Arrival {
 const dpopAlgorithms = 'ES256 EdDSA';
 
 /** What the chain hands the route. Throws `ProblemRaised` for everybody else. */
-export async function recognise(arrival: Arrival, chain: Chain, options: CallersOptions): Promise<unknown> {
+export async function recognise(arrival: Arrival, chain: TenantChain, options: CallersOptions): Promise<unknown> {
   switch (chain.chain) {
     case 'public':
       return undefined;
@@ -72,22 +76,75 @@ async function recogniseBearer(arrival: Arrival, chain: BearerChain, { config }:
   const { engine, exchange } = arrival;
   const { publicUrl } = config.http;
   const realm = issuerOf(engine.tenant, publicUrl);
+  const found = await engine.authenticateToken(exchange, presentedToken(exchange, realm, publicUrl));
+  if (found.outcome === 'refused') throw new ProblemRaised(problems.invalidToken(challenges(realm, found)));
+  const { caller } = found;
+  const shortage = shortageOf(caller, chain);
+  if (shortage === undefined) return caller;
+  throw new ProblemRaised(refusalOf(shortage, realm));
+}
+
+/** Throws `ProblemRaised` when there is none. */
+function presentedToken(exchange: HttpExchange, realm: string, publicUrl: string): PresentedCredential {
   const [, scheme = '', token = ''] =
     /^(Bearer|DPoP) ([A-Za-z0-9._~+/-]{1,200}=*)$/i.exec(headerOf(exchange, 'authorization')) ?? [];
   if (token === '') {
     const shown = headerOf(exchange, 'authorization') !== '';
     throw new ProblemRaised(problems.unauthorized(challenges(realm, shown ? invalidToken : undefined)));
   }
-  const found = await engine.authenticateToken(exchange, {
-    scheme: scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer',
-    token,
-    address: publicUrl + exchange.path,
-  });
-  if (found.outcome === 'refused') throw new ProblemRaised(problems.invalidToken(challenges(realm, found)));
-  const { caller } = found;
-  const shortage = shortageOf(caller, chain);
-  if (shortage === undefined) return caller;
-  throw new ProblemRaised(refusalOf(shortage, realm));
+  const address = publicUrl + exchange.path;
+  return { scheme: scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer', token, address };
+}
+
+/** Who may be an operator. */
+export interface Operators {
+  /** The engines of the tenants that operators are at home in, without those that are not served. */
+  homes(): Promise<readonly TenantEngine[]>;
+  /** Whether this member is one at this moment. */
+  has(member: { readonly tenantId: TenantId; readonly userId: UserId }): Promise<boolean>;
+}
+
+/** The operator who calls, and the engine of their home tenant. Throws `ProblemRaised` for everybody else. */
+export async function recogniseOperator(
+  exchange: HttpExchange,
+  { permission }: OperatorChain,
+  {
+    homes,
+    operators,
+    config,
+  }: CallersOptions & { readonly homes: readonly TenantEngine[]; readonly operators: Operators },
+): Promise<{ readonly caller: ManagementCaller; readonly engine: TenantEngine }> {
+  const realm = config.http.publicUrl;
+  const { engine, caller: byToken } = await findHome(exchange, homes, realm);
+  if (byToken.kind !== 'user') throw new ProblemRaised(problems.wrongKindOfCaller());
+  const caller = operatorByToken(byToken);
+  const { userId } = caller;
+  if (userId === undefined || !(await operators.has({ tenantId: engine.tenant.id, userId })))
+    throw new ProblemRaised(problems.insufficientPermission(`platform:${permission}`));
+  if (!caller.permissions.has(permission))
+    throw new ProblemRaised(refusalOf({ lacks: 'scope', scope: `platform:${permission}` }, realm));
+  if (config.operators.requireSecondFactor && !byToken.multiFactor)
+    throw new ProblemRaised(problems.secondFactorNeeded([stepUpChallenge(realm)]));
+  return { caller, engine };
+}
+
+/** A token does not say whose it is: that of one tenant is nothing at all at the others. */
+async function findHome(exchange: HttpExchange, homes: readonly TenantEngine[], realm: string) {
+  const presented = presentedToken(exchange, realm, realm);
+  let refused: Pick<RefusedToken, 'scheme' | 'error'> = invalidToken;
+  for (const engine of homes) {
+    const found = await engine.authenticateToken(exchange, presented);
+    if (found.outcome === 'valid') return { engine, caller: found.caller };
+    // It is this one's, and lacks its proof.
+    if (found.scheme === 'DPoP') refused = found;
+  }
+  throw new ProblemRaised(problems.invalidToken(challenges(realm, refused)));
+}
+
+/** RFC 9470 §3. */
+function stepUpChallenge(realm: string): string {
+  const { multiFactor } = AUTHENTICATION_CONTEXTS;
+  return `Bearer realm="${realm}", error="insufficient_user_authentication", acr_values="${multiFactor}"`;
 }
 
 /** @param realm The issuer. */

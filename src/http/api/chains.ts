@@ -47,7 +47,22 @@ export interface PermittedChain {
   readonly permission: ManagementPermission;
 }
 
-export type Chain = PublicChain | BearerChain | ServiceKeyChain | EitherChain | PermittedChain;
+/** What operators do at the addresses of the installation; the scope of it is `platform:{permission}`. */
+export type OperatorPermission = 'tenants:read' | 'tenants:write';
+
+/**
+ * Operators: people with an access token of their home tenant, of one of its own applications or of one that has the scope. Served at the
+ * installation alone.
+ */
+export interface OperatorChain {
+  readonly chain: 'operator';
+  readonly permission: OperatorPermission;
+}
+
+/** Chains of the addresses below an issuer. */
+export type TenantChain = PublicChain | BearerChain | ServiceKeyChain | EitherChain | PermittedChain;
+
+export type Chain = TenantChain | OperatorChain;
 
 /** Who manages a tenant. */
 export interface ManagementCaller {
@@ -72,7 +87,7 @@ export type CallerOf<SomeChain extends Chain> = SomeChain extends BearerChain
     ? LivingApiKey
     : SomeChain extends EitherChain
       ? EitherCaller
-      : SomeChain extends PermittedChain
+      : SomeChain extends PermittedChain | OperatorChain
         ? ManagementCaller
         : undefined;
 
@@ -94,6 +109,15 @@ export function bearerOrKey({ bearer = {}, key = {} }: Partial<Omit<EitherChain,
 
 export function permitted(permission: ManagementPermission): PermittedChain {
   return { chain: 'permitted', permission };
+}
+
+export function operator(permission: OperatorPermission): OperatorChain {
+  return { chain: 'operator', permission };
+}
+
+/** Whoever comes through is a `ManagementCaller`. */
+export function isOfManagement({ chain }: Chain): boolean {
+  return chain === 'permitted' || chain === 'operator';
 }
 
 /** As people read it: `bearer scope=devices:manage`. */
@@ -120,6 +144,14 @@ export function shortageOf(caller: TokenCaller, { scope, permission, kinds }: Be
   if (scope !== undefined && !isWhole && !caller.scopes.has(scope)) return { lacks: 'scope', scope };
   if (permission !== undefined && !caller.permissions.includes(permission)) return { lacks: 'permission', permission };
   return undefined;
+}
+
+const operatorPermissions: readonly OperatorPermission[] = ['tenants:read', 'tenants:write'];
+
+/** An operator who calls with this token of their home tenant. */
+export function operatorByToken({ userId: id = '', clientId, firstParty, scopes }: TokenCaller): ManagementCaller {
+  const permissions = operatorPermissions.filter((permission) => firstParty || scopes.has(`platform:${permission}`));
+  return { actor: { type: 'operator', id }, userId: userId(id), clientId, permissions: new Set(permissions) };
 }
 
 /** Undefined for a device: nobody is there to manage anything. */

@@ -13,12 +13,13 @@ import {
   type IdempotentBeginning,
   type KeptAnswer,
 } from '#src/flows/access/idempotency.ts';
+import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { isUnavailable } from '#src/storage/database.ts';
 import { readJsonBody } from '../json_body.ts';
 import type { PageState } from '../pages/interaction/interaction_step.ts';
 import { ProblemRaised, problems } from '../problems.ts';
-import { allowanceHeaders, type CallersOptions, recognise } from './callers.ts';
-import type { ManagementCaller } from './chains.ts';
+import { allowanceHeaders, type CallersOptions, type Operators, recognise, recogniseOperator } from './callers.ts';
+import { isOfManagement, type ManagementCaller } from './chains.ts';
 import { type Cursors, createCursors, listName } from './cursors.ts';
 import { etagOf, namesState } from './entity_tags.ts';
 import { parseBody, parseQuery } from './input.ts';
@@ -36,6 +37,8 @@ interface Door {
   readonly cursors: Cursors;
   /** How often who has called, of those whom no key's own allowance holds. */
   readonly windows: LRUCache<string, Window>;
+  /** At the addresses of the installation, which are theirs alone. */
+  readonly operators?: Operators | undefined;
 }
 
 const preflightSeconds = 3_600;
@@ -46,21 +49,47 @@ const allowedHeaders = 'Authorization, Content-Type, DPoP, Idempotency-Key, If-M
 const maximumCallers = 10_000;
 const windowSeconds = 60;
 
-/** Mounts these routes and nothing else. */
+/** Mounts these routes, below every issuer, and nothing else. */
 export function mountApi(router: Router<PageState>, routes: readonly ApiRoute[], options: ApiDoorOptions): void {
-  const door: Door = {
+  mount(router, routes, { prefix: '/t/:slug', door: openDoor(options) });
+}
+
+/** Mounts these routes, at the installation itself, for operators. */
+export function mountPlatformApi(
+  router: Router,
+  routes: readonly ApiRoute[],
+  options: ApiDoorOptions & { readonly operators: Operators },
+): void {
+  // A route has the engine of the operator's home tenant from the moment they are recognised.
+  const own = router as unknown as Router<PageState>;
+  mount(own, routes, { prefix: '', door: { ...openDoor(options), operators: options.operators } });
+}
+
+function openDoor(options: ApiDoorOptions): Door {
+  return {
     options,
     cursors: createCursors(options.apiServices.sealer.deriveAll('api cursors')),
     windows: new LRUCache({ max: maximumCallers }),
   };
+}
+
+function mount(
+  router: Router<PageState>,
+  routes: readonly ApiRoute[],
+  { prefix, door }: { readonly prefix: string; readonly door: Door },
+): void {
+  for (const { path, chain } of routes) {
+    if ((chain.chain === 'operator') !== (door.operators !== undefined))
+      throw new Error(`${path} is served where its callers are not`);
+  }
   for (const [path, there] of Map.groupBy(routes, (route) => route.path)) {
-    const address = `/t/:slug${path.replaceAll(/\{(\w+)\}/g, ':$1')}`;
+    const address = `${prefix}${path.replaceAll(/\{(\w+)\}/g, ':$1')}`;
     const methods = there.map(({ method }) => method);
     if (new Set(methods).size !== methods.length) throw new Error(`${path} is served twice`);
     // Keys are for servers: a browser that had one would show it to whoever looks.
     const openToBrowsers = there.filter(({ chain }) => chain.chain !== 'serviceKey').map(({ method }) => method);
     if (openToBrowsers.length > 0)
-      router.options(address, (ctx) => answerPreflight(ctx as unknown as DoorContext, openToBrowsers));
+      router.options(address, (ctx) => answerPreflight(ctx as unknown as DoorContext, openToBrowsers, door));
     for (const route of there) {
       router.register(address, [route.method], async (ctx) => {
         await serve(ctx as unknown as DoorContext, route, door);
@@ -70,11 +99,12 @@ export function mountApi(router: Router<PageState>, routes: readonly ApiRoute[],
 }
 
 async function serve(ctx: DoorContext, route: ApiRoute, door: Door): Promise<void> {
-  const { engine, exchange } = ctx.state;
+  const { exchange } = ctx.state;
   const { options } = door;
-  if (route.chain.chain !== 'serviceKey') await allowOrigin(ctx);
-  const caller = await recognise({ engine, exchange }, route.chain, options);
-  if (route.chain.chain === 'permitted') countCall(ctx, caller as ManagementCaller, door);
+  const engines = await enginesAt(ctx, door);
+  if (route.chain.chain !== 'serviceKey') await allowOrigin(ctx, engines);
+  const { engine, caller } = await recogniseCaller(ctx, route, door, engines);
+  if (isOfManagement(route.chain)) countCall(ctx, caller as ManagementCaller, door);
   const search = new URLSearchParams(exchange.search);
   const list = listName(engine.tenant.id, exchange.path, search);
   const query = parseQuery(route.query, withPlace(search, list, door.cursors));
@@ -84,7 +114,7 @@ async function serve(ctx: DoorContext, route: ApiRoute, door: Door): Promise<voi
   const handle = async (): Promise<ApiAnswer> =>
     route.handle({ caller, engine, exchange, parameters: ctx.params, body, query, ifMatch });
 
-  if (route.chain.chain === 'permitted' && route.method === 'POST' && ctx.get('idempotency-key') !== '')
+  if (isOfManagement(route.chain) && route.method === 'POST' && ctx.get('idempotency-key') !== '')
     return answerOnce(ctx, { route, sent, caller: caller as ManagementCaller, handle }, door);
   const answered = await handle();
   checkStatus(route, answered);
@@ -95,6 +125,25 @@ async function serve(ctx: DoorContext, route: ApiRoute, door: Door): Promise<voi
     return;
   }
   write(ctx, prepare(ctx, route, answered, nextOf(ctx, list, door.cursors)));
+}
+
+/** Whose callers may come here. */
+async function enginesAt(ctx: DoorContext, { operators }: Door): Promise<readonly TenantEngine[]> {
+  return operators === undefined ? [ctx.state.engine] : operators.homes();
+}
+
+async function recogniseCaller(
+  ctx: DoorContext,
+  { chain }: ApiRoute,
+  { options, operators }: Door,
+  engines: readonly TenantEngine[],
+): Promise<{ readonly engine: TenantEngine; readonly caller: unknown }> {
+  const { engine, exchange } = ctx.state;
+  if (chain.chain !== 'operator') return { engine, caller: await recognise({ engine, exchange }, chain, options) };
+  if (operators === undefined) throw new Error('operators are recognised at the installation alone');
+  const found = await recogniseOperator(exchange, chain, { ...options, operators, homes: engines });
+  Object.assign(ctx.state, { engine: found.engine });
+  return found;
 }
 
 interface Asked {
@@ -161,7 +210,7 @@ function prepare(
   const place = shown['next_cursor'];
   const next = typeof place === 'string' ? signNext?.(place) : undefined;
   if (next !== undefined) shown['next_cursor'] = next.cursor;
-  const isOneThing = chain.chain === 'permitted' && !('data' in shown);
+  const isOneThing = isOfManagement(chain) && !('data' in shown);
   const all: Record<string, string> = {
     'content-type': 'application/json; charset=utf-8',
     ...(isOneThing ? { etag: etagOf(shown) } : {}),
@@ -222,18 +271,20 @@ function countCall(ctx: DoorContext, { actor }: ManagementCaller, { options, win
   ctx.set(headers);
 }
 
-async function allowOrigin(ctx: DoorContext): Promise<boolean> {
+async function allowOrigin(ctx: DoorContext, engines: readonly TenantEngine[]): Promise<boolean> {
   ctx.vary('origin');
   const origin = ctx.get('origin');
-  if (origin === '' || !(await ctx.state.engine.isRegisteredOrigin(origin))) return false;
+  if (origin === '') return false;
+  const registered = await Promise.all(engines.map((engine) => engine.isRegisteredOrigin(origin)));
+  if (!registered.includes(true)) return false;
   ctx.set('access-control-allow-origin', origin);
   ctx.set('access-control-expose-headers', exposedHeaders);
   return true;
 }
 
 /** A browser asks before it calls. To an origin that is not registered nothing is said, and it will not call. */
-async function answerPreflight(ctx: DoorContext, methods: readonly string[]): Promise<void> {
-  if (await allowOrigin(ctx)) {
+async function answerPreflight(ctx: DoorContext, methods: readonly string[], door: Door): Promise<void> {
+  if (await allowOrigin(ctx, await enginesAt(ctx, door))) {
     ctx.set('access-control-allow-methods', methods.join(', '));
     ctx.set('access-control-allow-headers', allowedHeaders);
     ctx.set('access-control-max-age', String(preflightSeconds));

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { managementScope } from '#src/domain/own_scope.ts';
-import type { Chain } from './chains.ts';
+import { type Chain, isOfManagement } from './chains.ts';
 import type { ApiRoute } from './routes.ts';
 
 export interface DescribedApi {
@@ -15,6 +15,8 @@ export interface DescribedApi {
   readonly title: string;
   readonly publicUrl: string;
   readonly version: string;
+  /** What is served at the installation itself. */
+  readonly platform?: readonly ApiRoute[] | undefined;
 }
 
 const fieldFault = z.object({
@@ -43,11 +45,14 @@ const problemAnswer = {
 } as const;
 
 /** Pure: the same routes give the same document. Throws for a schema that cannot be told in JSON Schema. */
-export function describeApi(routes: readonly ApiRoute[], { issuer, title, publicUrl, version }: DescribedApi): object {
+export function describeApi(tenantRoutes: readonly ApiRoute[], described: DescribedApi): object {
+  const { issuer, title, publicUrl, version, platform = [] } = described;
+  const routes = [...tenantRoutes, ...platform];
   const paths: ZodOpenApiPathsObject = {};
   for (const route of routes) {
     const operation = operationOf(route, { hasFlows: issuer !== undefined });
-    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation };
+    const servers = platform.includes(route) ? { servers: [{ url: publicUrl }] } : {};
+    paths[route.path] = { ...paths[route.path], ...servers, [route.method.toLowerCase()]: operation };
   }
   return createDocument(
     {
@@ -134,7 +139,7 @@ function operationOf(route: ApiRoute, { hasFlows }: { readonly hasFlows: boolean
 const descriptions: Readonly<Record<string, string>> = { 200: 'The answer', 201: 'Made', 202: 'Taken', 204: 'Done' };
 
 function isIdempotent({ method, chain }: ApiRoute): boolean {
-  return method === 'POST' && chain.chain === 'permitted';
+  return method === 'POST' && isOfManagement(chain);
 }
 
 /** `GET /api/v1/admin/users/{id}` is `get_admin_users_id`: stable, and a name in every language. */
@@ -150,6 +155,7 @@ function tagOf({ path }: ApiRoute): string {
 
 function scopesOf(chain: Chain): readonly string[] {
   if (chain.chain === 'permitted') return [managementScope(chain.permission)];
+  if (chain.chain === 'operator') return [`platform:${chain.permission}`];
   if (chain.chain === 'bearer') return chain.scope === undefined ? [] : [chain.scope];
   return chain.chain === 'bearerOrKey' && chain.bearer.scope !== undefined ? [chain.bearer.scope] : [];
 }
@@ -163,6 +169,7 @@ function securityOf(chain: Chain, hasFlows: boolean): NonNullable<ZodOpenApiOper
     case 'serviceKey':
       return [key];
     case 'bearer':
+    case 'operator':
       return token;
     case 'bearerOrKey':
     case 'permitted':

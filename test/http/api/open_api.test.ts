@@ -3,7 +3,7 @@ import { validate } from '@readme/openapi-parser';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describeChain } from '#src/http/api/chains.ts';
 import { callApi, personToken } from '#test/support/api_calls.ts';
-import { apiRoutesOf } from '#test/support/api_routes.ts';
+import { apiRoutesOf, platformRoutesOf } from '#test/support/api_routes.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';
 
@@ -36,20 +36,25 @@ async function describedAt(base: string): Promise<Description> {
 
 function operationsOf({ paths }: Description) {
   return Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, operation })),
+    Object.entries(methods).flatMap(([method, operation]) =>
+      method === 'servers' ? [] : [{ name: `${method.toUpperCase()} ${path}`, operation }],
+    ),
   );
 }
 
 describe('the description of the API', () => {
   it('names every route that the router has, and no other', async () => {
-    const served = apiRoutesOf(server).map(({ method, path }) => `${method} ${path}`);
+    const served = apiRoutesOf(server);
     expect(served.length).toBeGreaterThan(15);
-    for (const base of [acme.issuer, server.origin])
+    for (const [base, routes] of [
+      [acme.issuer, served],
+      [server.origin, [...served, ...platformRoutesOf(server)]],
+    ] as const)
       expect(
         operationsOf(await describedAt(base))
           .map(({ name }) => name)
           .sort(),
-      ).toEqual([...served].sort());
+      ).toEqual(routes.map(({ method, path }) => `${method} ${path}`).sort());
   });
 
   it('is OpenAPI 3.1, of this tenant and of any', async () => {
@@ -59,6 +64,7 @@ describe('the description of the API', () => {
       expect(await validate(structuredClone(described) as never)).toMatchObject({ valid: true });
     }
     expect((await describedAt(acme.issuer)).servers).toEqual([{ url: acme.issuer }]);
+    expect((await describedAt(server.origin)).paths['/api/v1/tenants']?.['servers']).toEqual([{ url: server.origin }]);
   });
 
   it('tells of each route who may call it, and what it answers', async () => {
