@@ -14,12 +14,16 @@ export type Counted =
   | { readonly outcome: 'counted'; readonly window: Window; readonly remaining: number; readonly resetSeconds: number }
   | { readonly outcome: 'exceeded'; readonly window: Window; readonly remaining: 0; readonly resetSeconds: number };
 
-/** One more request. A clock that goes back starts the window anew rather than keeping somebody out. */
+/**
+ * One more request. Of many at once one that came earlier may be counted later: that is no reason to begin anew. A clock that goes back
+ * by more than a window is, rather than keeping somebody out.
+ */
 export function countRequest(known: Window | undefined, { limit, windowSeconds }: Allowance, now: Date): Counted {
   const age = known === undefined ? Number.NaN : now.getTime() - known.startedAt.getTime();
-  const isOpen = known !== undefined && age >= 0 && age < windowSeconds * 1000;
+  const isOpen = known !== undefined && Math.abs(age) < windowSeconds * 1000;
   const before = isOpen ? known : { startedAt: now, count: 0 };
-  const resetSeconds = Math.max(1, Math.ceil(windowSeconds - (now.getTime() - before.startedAt.getTime()) / 1000));
+  const remainingSeconds = Math.ceil(windowSeconds - (now.getTime() - before.startedAt.getTime()) / 1000);
+  const resetSeconds = Math.min(windowSeconds, Math.max(1, remainingSeconds));
   if (before.count >= limit) return { outcome: 'exceeded', window: before, remaining: 0, resetSeconds };
   const window = { ...before, count: before.count + 1 };
   return { outcome: 'counted', window, remaining: limit - window.count, resetSeconds };

@@ -25,4 +25,9 @@ describe('an allowance', () => {
     const used = { startedAt: at(100), count: 3 };
     expect(countRequest(used, allowance, at(0))).toMatchObject({ outcome: 'counted', remaining: 2 });
   });
+
+  it('is not given anew because one of many at once is counted late', () => {
+    const used = { startedAt: at(1), count: 3 };
+    expect(countRequest(used, allowance, at(0))).toMatchObject({ outcome: 'exceeded', resetSeconds: 60 });
+  });
 });
