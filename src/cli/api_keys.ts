@@ -11,8 +11,8 @@ import {
 import { showMember } from '#src/flows/people/manage_people.ts';
 import { isUuid } from '#src/foundation/identifiers.ts';
 import type { TenantRow } from '#src/storage/tables/tenants.ts';
-import { type Answer, CommandRefused, described, table, WrongUsage } from './answers.ts';
-import { answering, findTenant, group, repeatable, type TenantOptions, tenantOption } from './options.ts';
+import { type Answer, CommandRefused, described, table } from './answers.ts';
+import { answering, findTenant, group, parseExpiry, repeatable, type TenantOptions, tenantOption } from './options.ts';
 import type { Runner, Session } from './runner.ts';
 import { passwordSettings as settingsOf } from './user_passwords.ts';
 
@@ -55,7 +55,7 @@ export function addApiKeyCommands(program: Command, runner: Runner): void {
 }
 
 async function create(session: Session, options: CreateOptions): Promise<Answer> {
-  const expiresAt = options.expires === undefined ? undefined : parseInstant(options.expires);
+  const expiresAt = options.expires === undefined ? undefined : parseExpiry(options.expires);
   const tenant = await findTenant(session, options.tenant);
   const created = await createApiKey(session.context, {
     tenantId: tenant.id,
@@ -70,13 +70,6 @@ async function create(session: Session, options: CreateOptions): Promise<Answer>
   const json = { ...present(summary, session.context.clock()), tenant: tenant.slug, key };
   const facts = { key, id: summary.id, scopes: summary.scopes.join(', '), until: summary.expiresAt.toISOString() };
   return { json, text: described(`${summary.name} has a key, which is shown this once`, facts) };
-}
-
-function parseInstant(written: string): Date {
-  const isInstant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/.test(written);
-  const instant = new Date(isInstant ? written : Number.NaN);
-  if (Number.isNaN(instant.getTime())) throw new WrongUsage('--expires is an instant like 2030-01-01T00:00:00Z');
-  return instant;
 }
 
 async function memberId(session: Session, tenant: TenantRow, email: string) {

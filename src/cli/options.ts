@@ -1,7 +1,7 @@
 /** Options and arguments that several commands share, and how help shows examples. */
 import { type Command, Option } from 'commander';
 import { findTenantBySlug, type TenantRow } from '#src/storage/tables/tenants.ts';
-import { CommandRefused } from './answers.ts';
+import { CommandRefused, WrongUsage } from './answers.ts';
 import type { CommonOptions, Session } from './runner.ts';
 
 export interface TenantOptions extends CommonOptions {
@@ -32,6 +32,14 @@ export function repeatable(flags: string, description: string): Option {
   return new Option(flags, `${description}; repeatable`).argParser(
     (value: string, previous: readonly string[] | undefined) => [...(previous ?? []), value],
   );
+}
+
+/** The value of `--expires`, an instant of RFC 3339. Throws `WrongUsage`. */
+export function parseExpiry(written: string): Date {
+  const isInstant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/.test(written);
+  const instant = new Date(isInstant ? written : Number.NaN);
+  if (Number.isNaN(instant.getTime())) throw new WrongUsage('--expires is an instant like 2030-01-01T00:00:00Z');
+  return instant;
 }
 
 /** Throws `CommandRefused` when there is none. */

@@ -25,6 +25,7 @@ import {
   passwordWarnings,
   takingPassword,
 } from './user_passwords.ts';
+import { type AddUserRoleOptions, addRole, listUserRoles, removeRole, type UserRoleOptions } from './user_roles.ts';
 import { type ResetSecondFactorOptions, resetFactorsOf } from './user_second_factor.ts';
 
 interface CreateOptions extends TenantOptions, PasswordOptions {
@@ -127,6 +128,7 @@ export function addUserCommands(program: Command, runner: Runner): void {
     }),
   );
 
+  addUserRoleCommands(user, runner);
   addImportCommand(user, runner);
   answering(
     user
@@ -145,6 +147,37 @@ export function addUserCommands(program: Command, runner: Runner): void {
         return undefined;
       }),
     );
+}
+
+function addUserRoleCommands(user: Command, runner: Runner): void {
+  const role = group(user, 'role', 'which roles a person has');
+
+  answering(
+    oneUser(role, 'add')
+      .description('give a person a role, or give one they have another end')
+      .requiredOption('--role <name>', 'of the tenant'),
+    [
+      'user role add --tenant acme ada@example.org --role editor',
+      'user role add --tenant acme ada@example.org --role admin --expires 2030-01-01T00:00:00Z',
+    ],
+  )
+    .option('--expires <instant>', 'from then on they do not have it (RFC 3339); without it there is no end')
+    .action((person: string | undefined, options: OneUserOptions & AddUserRoleOptions) =>
+      withPerson(runner, { person, options }, (session, found) => addRole(session, { ...found, options })),
+    );
+
+  answering(
+    oneUser(role, 'remove').description('take a role from a person').requiredOption('--role <name>', 'of the tenant'),
+    ['user role remove --tenant acme ada@example.org --role editor'],
+  ).action((person: string | undefined, options: OneUserOptions & UserRoleOptions) =>
+    withPerson(runner, { person, options }, (session, found) => removeRole(session, { ...found, options })),
+  );
+
+  answering(oneUser(role, 'list').description('the roles of a person, and what they may do by them'), [
+    'user role list --tenant acme ada@example.org',
+  ]).action((person: string | undefined, options: OneUserOptions) =>
+    withPerson(runner, { person, options }, listUserRoles),
+  );
 }
 
 function oneUser(parent: Command, name: string): Command {

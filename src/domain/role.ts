@@ -67,6 +67,10 @@ export const MANAGEMENT_PERMISSIONS: readonly ManagementPermission[] = BUILT_IN_
 const ROLE_NAME = /^[a-z][a-z0-9_-]{0,62}$/;
 const PERMISSION = /^[a-z][a-z0-9_.-]{0,62}:[a-z][a-z0-9_.-]{0,62}$/;
 const MAXIMUM_PERMISSIONS = 200;
+/** Of one tenant, the built-in ones among them. */
+export const MAXIMUM_ROLES = 1_000;
+/** Roles that one inherits through, itself among them. */
+const MAXIMUM_DEPTH = 20;
 
 /** What a tenant asks for. */
 export interface RoleRequest {
@@ -193,6 +197,11 @@ export function permissionsThrough(graph: RoleGraph, id: string): ReadonlySet<st
 /** Whether a role would inherit from itself if it inherited from `inherits`. */
 export function closesCircle(graph: RoleGraph, { id, inherits }: { id: string; inherits: string }): boolean {
   return rolesThrough(graph, inherits).some((role) => role.id === id);
+}
+
+/** Whether some role inherits through more roles than there may be. */
+export function isTooDeep(graph: RoleGraph): boolean {
+  return [...graph.keys()].some((id) => rolesThrough(graph, id).length > MAXIMUM_DEPTH);
 }
 
 /** One role that somebody was given. */

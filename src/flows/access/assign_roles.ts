@@ -118,6 +118,11 @@ async function tell(
   await appendEvent(transaction, { tenant: database.tenant(tenantId), event, origin, now: clock() });
 }
 
+/** Nobody but an operator, or the house itself, acts without having said by which rights. */
+export function grantorOf({ actor }: Pick<FlowContext, 'actor'>): Grantor {
+  return actor.type === 'operator' || actor.type === 'system' ? 'operator' : new Set();
+}
+
 /** What of these the caller may not give. */
 export function beyond(by: Grantor, permissions: Iterable<string>): readonly string[] {
   return by === 'operator' ? [] : permissionsBeyond(by, permissions);

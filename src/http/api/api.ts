@@ -3,14 +3,18 @@ import { type ApiKeyRoutesOptions, apiKeyRoutes } from './api_key_routes.ts';
 import { descriptionRoute } from './description_route.ts';
 import { type DeviceRoutesOptions, deviceRoutes } from './device_routes.ts';
 import type { ApiDoorOptions } from './door.ts';
+import { type PermissionCatalogueRoutesOptions, permissionCatalogueRoutes } from './permission_catalogue_routes.ts';
 import { type PermissionRoutesOptions, permissionRoutes } from './permission_routes.ts';
+import { type RoleRoutesOptions, roleRoutes } from './role_routes.ts';
 import type { ApiRoute } from './routes.ts';
 import { type TenantRoutesOptions, tenantRoutes } from './tenant_routes.ts';
 
 export type ApiOptions = ApiDoorOptions &
   ApiKeyRoutesOptions &
   DeviceRoutesOptions &
+  PermissionCatalogueRoutesOptions &
   PermissionRoutesOptions &
+  RoleRoutesOptions &
   TenantRoutesOptions;
 
 /** Below every issuer. */
@@ -19,6 +23,8 @@ export function apiRoutes(options: ApiOptions): readonly ApiRoute[] {
     ...apiKeyRoutes(options),
     ...permissionRoutes(options),
     ...deviceRoutes(options),
+    ...roleRoutes(options),
+    ...permissionCatalogueRoutes(options),
     descriptionRoute(options, () => routes),
   ];
   return routes;

@@ -40,6 +40,12 @@ export async function listPermissions(
   return transaction.query<PermissionRow>(text, [tenantId, after, limit]);
 }
 
+/** Those that nobody has for the time being. */
+export async function listSwitchedOff(transaction: Transaction, tenantId: TenantId): Promise<readonly string[]> {
+  const text = 'select name from permissions where tenant_id = $1 and not is_active order by name limit 10000';
+  return (await transaction.query<{ name: string }>(text, [tenantId])).map(({ name }) => name);
+}
+
 /** Nobody else changes it before this transaction is over. Undefined when nothing is said of it. */
 export async function lockPermission(
   transaction: Transaction,

@@ -34,15 +34,74 @@ export interface RoleRow {
   /** The name of the role whose permissions it has too. */
   readonly inherits: string | null;
   readonly built_in: boolean;
+  /** Switched off, it gives nothing to whoever has it. */
+  readonly is_active: boolean;
 }
+
+const columns = 'r.id, r.name, r.description, r.permissions, i.name as inherits, r.built_in, r.is_active';
 
 export async function listRoles(transaction: Transaction, tenantId: TenantId): Promise<readonly RoleRow[]> {
   return transaction.query<RoleRow>(
-    `select r.id, r.name, r.description, r.permissions, i.name as inherits, r.built_in
+    `select ${columns}
        from roles r left join roles i on i.tenant_id = r.tenant_id and i.id = r.inherits
       where r.tenant_id = $1 order by r.built_in desc, r.name limit 1000`,
     [tenantId],
   );
+}
+
+/** In the order of their identifiers, after `after`; one more than the limit where there are more. */
+export async function listRolesAfter(
+  transaction: Transaction,
+  {
+    tenantId,
+    after,
+    limit,
+  }: { readonly tenantId: TenantId; readonly after: string | undefined; readonly limit: number },
+): Promise<readonly RoleRow[]> {
+  return transaction.query<RoleRow>(
+    `select ${columns}
+       from roles r left join roles i on i.tenant_id = r.tenant_id and i.id = r.inherits
+      where r.tenant_id = $1 and ($2::uuid is null or r.id > $2) order by r.id limit $3`,
+    [tenantId, after ?? null, limit + 1],
+  );
+}
+
+interface OneRole {
+  readonly tenantId: TenantId;
+  readonly id: string;
+}
+
+/** Undefined where the tenant has no such role. */
+export async function findRole(transaction: Transaction, { tenantId, id }: OneRole): Promise<RoleRow | undefined> {
+  const rows = await transaction.query<RoleRow>(
+    `select ${columns}
+       from roles r left join roles i on i.tenant_id = r.tenant_id and i.id = r.inherits
+      where r.tenant_id = $1 and r.id = $2`,
+    [tenantId, id],
+  );
+  return rows[0];
+}
+
+/** Everything but its name. */
+export async function updateRoleRow(
+  transaction: Transaction,
+  {
+    tenantId,
+    role,
+  }: { readonly tenantId: TenantId; readonly role: Omit<NewRole, 'builtIn' | 'name'> & { readonly isActive: boolean } },
+): Promise<void> {
+  await transaction.query(
+    'update roles set description = $3, permissions = $4, inherits = $5, is_active = $6 where tenant_id = $1 and id = $2',
+    [tenantId, role.id, role.description, role.permissions, role.inherits ?? null, role.isActive],
+  );
+}
+
+/** With everybody's having it. How many had. */
+export async function deleteRoleRow(transaction: Transaction, { tenantId, id }: OneRole): Promise<number> {
+  const held = 'delete from membership_roles where tenant_id = $1 and role_id = $2 returning user_id';
+  const holders = await transaction.query(held, [tenantId, id]);
+  await transaction.query('delete from roles where tenant_id = $1 and id = $2', [tenantId, id]);
+  return holders.length;
 }
 
 /** Which of these names are roles of this tenant. */
