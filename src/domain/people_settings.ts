@@ -35,6 +35,13 @@ const roleNames: SettingKind<readonly string[]> = {
   expected: 'names of roles with commas between them, or nothing',
 };
 
+/** Empty where there is none. Whether the tenant has it, and may give it to anybody, is for the flow to ask. */
+const roleOrNone: SettingKind<string> = {
+  parse: (written) =>
+    written === '' || (typeof written === 'string' && ROLE_NAME.test(written)) ? written : undefined,
+  expected: 'the name of a role that manages nothing, or nothing',
+};
+
 const keyPrefix: SettingKind<string> = {
   parse: (written) => (typeof written === 'string' && isKeyPrefix(written) ? written : undefined),
   expected: 'a letter and up to 11 small letters or digits, then _, as nothing else of ours begins: hr_',
@@ -70,6 +77,8 @@ export const peopleSettingKinds = {
   'people.account_deletion': oneOf('self', 'administrator'),
   'people.deletion_undo_days': wholeNumber(0, 90),
   'people.invitation_days': wholeNumber(1, 90),
+  /** The role of whoever lets themselves in; never one that manages the tenant. */
+  'people.default_role': roleOrNone,
   // NIST SP 800-63B-4 §3.1.1.2: 15 without a second factor is recommended, 8 with one is the least.
   'password.minimum_characters': wholeNumber(8, 128),
   'password.minimum_characters_with_second_factor': wholeNumber(8, 128),

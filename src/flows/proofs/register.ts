@@ -10,7 +10,6 @@ import { parseEmailAddress } from '#src/domain/email_address.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import type { Mail } from '#src/domain/mail.ts';
 import type { PasswordRefusal } from '#src/domain/password_policy.ts';
-import type { TenantId } from '#src/domain/tenant.ts';
 import { parsePersonName, type UserId, userId } from '#src/domain/user.ts';
 import { parseUsername } from '#src/domain/username.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
@@ -25,6 +24,7 @@ import {
   insertPerson,
   setUsername,
 } from '#src/storage/tables/people.ts';
+import { defaultRoles } from '../access/default_role.ts';
 import type { FlowContext } from '../flow_context.ts';
 import { queueMail } from '../mail/send_mail.ts';
 import { judgePassword } from '../people/judge_password.ts';
@@ -67,9 +67,6 @@ export interface PendingRegistration {
   readonly username?: string | undefined;
   readonly interaction?: string | undefined;
 }
-
-/** The role of whoever let themselves in. */
-const ROLE = 'user';
 
 /** Rejects only for faults. No connection is held while the password is judged and hashed. */
 export async function requestRegistration(
@@ -220,7 +217,7 @@ function mailFor(
 }
 
 export interface PersonToCreate {
-  readonly tenant: Pick<VisitedTenant, 'id'>;
+  readonly tenant: Pick<VisitedTenant, 'id' | 'policy'>;
   readonly id: UserId;
   readonly pending: PendingRegistration;
   readonly canonical: string;
@@ -246,7 +243,7 @@ export async function createPerson(
     now,
   });
   if (!isNew) throw new AddressTaken('the address was taken at this very moment');
-  await beMember(context, transaction, { tenantId: tenant.id, id, pending, type: 'user.registered' });
+  await beMember(context, transaction, { tenant, id, pending, type: 'user.registered' });
 }
 
 /** The role and the name of a new member, and the event. */
@@ -254,14 +251,16 @@ export async function beMember(
   context: FlowContext,
   transaction: Transaction,
   member: {
-    readonly tenantId: TenantId;
+    readonly tenant: Pick<VisitedTenant, 'id' | 'policy'>;
     readonly id: UserId;
     readonly pending: Pick<PendingRegistration, 'username'>;
     readonly type: 'user.registered' | 'membership.added';
   },
 ): Promise<void> {
-  const { tenantId, id, pending, type } = member;
-  await assignRoles(transaction, { tenantId, userId: id, roles: [ROLE] });
+  const { id, pending, type } = member;
+  const { id: tenantId, policy } = member.tenant;
+  const roles = await defaultRoles(transaction, { tenantId, name: policy['people.default_role'] });
+  await assignRoles(transaction, { tenantId, userId: id, roles });
   const username = pending.username === undefined ? undefined : parseUsername(pending.username);
   // Taken meanwhile: they choose another one on their own pages.
   if (username !== undefined) await setUsername(transaction, { tenantId, userId: id, username });
@@ -270,7 +269,7 @@ export async function beMember(
     outcome: 'success',
     actor: context.actor,
     target: { type: 'user', id },
-    data: { roles: [ROLE] },
+    data: { roles },
   };
   const tenant = context.database.tenant(tenantId);
   await appendEvent(transaction, { tenant, event, origin: context.origin, now: context.clock() });

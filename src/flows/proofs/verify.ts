@@ -194,7 +194,7 @@ async function settleRegistration(
     }
     const joins = await insertMembership(transaction, { tenantId: tenant.id, userId: id, now: context.clock() });
     const person = (await findActivePerson(transaction, { tenantId: tenant.id, userId: id })) ?? over();
-    if (joins) await beMember(acting, transaction, { tenantId: tenant.id, id, pending, type: 'membership.added' });
+    if (joins) await beMember(acting, transaction, { tenant, id, pending, type: 'membership.added' });
     if (!person.email_verified)
       await claimUnproven(acting, {
         tenantId: tenant.id,

@@ -27,6 +27,8 @@ import {
   updateTenantSettings,
   updateTenantStatus,
 } from '#src/storage/tables/tenants.ts';
+import { type Grantor, grantorOf } from '../access/assign_roles.ts';
+import { faultOfDefaultRole } from '../access/default_role.ts';
 import { type FlowContext, Refusal } from '../flow_context.ts';
 import { keepFirstKeys, makeFirstKeys, type NewSigningKey } from '../keys/rotate_keys.ts';
 
@@ -159,6 +161,8 @@ export interface ConfigureTenant {
   readonly locale?: TenantRow['locale'] | undefined;
   /** What the installation says: a tenant is stricter and never laxer. Without it nothing is compared, and the shorter one holds anyway. */
   readonly lifetimes?: Lifetimes | undefined;
+  /** Whose rights bound what the settings give to others; see `grantorOf` where there are none. */
+  readonly by?: Grantor | undefined;
   /** Called with the tenant as it is, locked: throws when it is not the one that whoever asks had looked at. */
   readonly guard?: TenantGuard | undefined;
 }
@@ -167,7 +171,11 @@ export type SettingFault =
   | { readonly name: 'name'; readonly problem: 'syntax' }
   | { readonly name: TenantSettingName; readonly problem: 'beyond_the_installation'; readonly maximum: number }
   /** Whoever asks would not be let in any more, from where they ask. */
-  | { readonly name: TenantSettingName; readonly problem: 'would_lock_you_out' };
+  | { readonly name: TenantSettingName; readonly problem: 'would_lock_you_out' }
+  | {
+      readonly name: 'people.default_role';
+      readonly problem: 'unknown_role' | 'manages_the_tenant' | 'beyond_your_own';
+    };
 
 export type ConfigureTenantOutcome =
   | { readonly outcome: 'changed' | 'unchanged' }
@@ -191,6 +199,7 @@ export async function configureTenant(context: FlowContext, input: ConfigureTena
     const name = input.name === undefined ? row.name : parseTenantName(input.name);
     const faults = [
       ...(name === undefined ? [{ name: 'name', problem: 'syntax' } as const] : []),
+      ...(await faultsOfRoles(transaction, { id, changed, by: input.by ?? grantorOf(context) })),
       ...changed.flatMap((change) => faultsOf(change, { lifetimes: input.lifetimes, caller: context.origin.ip })),
     ];
     if (faults.length > 0 || name === undefined) return { outcome: 'refused', faults };
@@ -212,6 +221,22 @@ export async function configureTenant(context: FlowContext, input: ConfigureTena
     await appendEvent(transaction, { tenant, event, origin: context.origin, now });
     return { outcome: 'changed' };
   });
+}
+
+/** Everybody who lets themselves in gets it: nobody sets it to what they could not give. */
+async function faultsOfRoles(
+  transaction: Transaction,
+  {
+    id,
+    changed,
+    by,
+  }: { readonly id: TenantId; readonly changed: ReturnType<typeof changedTenantSettings>; readonly by: Grantor },
+): Promise<readonly SettingFault[]> {
+  const name = 'people.default_role';
+  const role = changed.find(([setting]) => setting === name)?.[1];
+  if (typeof role !== 'string') return [];
+  const problem = await faultOfDefaultRole(transaction, { tenantId: id, name: role, by });
+  return problem === undefined ? [] : [{ name, problem }];
 }
 
 /** Only what changes is looked at: what the installation took back meanwhile is no fault of today's wish. */
