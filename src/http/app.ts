@@ -13,6 +13,7 @@ import type { ProviderPool } from '#src/oidc/provider_pool.ts';
 import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { createAdmission, hasArrived } from './admission.ts';
 import { answerFault, answerProblem, isOfApi } from './answer_problem.ts';
+import { answerDecisionMetadata, decisionMetadataPath } from './decision_metadata.ts';
 import { findEngineRoute } from './engine_routes.ts';
 import {
   checkBodySize,
@@ -60,7 +61,7 @@ const longestQueryBytes = 8_192;
 const tenantPath = /^\/t\/([a-z0-9-]{1,40})(?:\/(.*))?$/s;
 /** RFC 8414 §3.1: the well-known part stands between host and path. */
 const insertedMetadataPath =
-  /^(\/\.well-known\/(?:oauth-authorization-server|openid-configuration))\/t\/([a-z0-9-]{1,40})$/;
+  /^(\/\.well-known\/(?:authzen-configuration|oauth-authorization-server|openid-configuration))\/t\/([a-z0-9-]{1,40})$/;
 
 export function createApp(options: AppOptions): HttpHandler {
   const { config, pool, health, logger } = options;
@@ -107,6 +108,7 @@ export function createApp(options: AppOptions): HttpHandler {
     const engine = await pool.engineOf(tenant);
     // A stream is open for hours: it must stand in nobody's lane.
     if (path === signalsPath) return serveSignals(exchange, engine, options);
+    if (path === decisionMetadataPath) return answerDecisionMetadata(exchange, engine.provider.issuer, options);
     const route = findEngineRoute(exchange.request.method ?? '', path);
     if (exchange.clientCertificate.outcome === 'shown')
       rememberCertificate(exchange.request, exchange.clientCertificate);

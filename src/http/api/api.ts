@@ -3,6 +3,7 @@ import { type ApiKeyRoutesOptions, apiKeyRoutes } from './api_key_routes.ts';
 import { descriptionRoute } from './description_route.ts';
 import { type DeviceRoutesOptions, deviceRoutes } from './device_routes.ts';
 import type { ApiDoorOptions } from './door.ts';
+import { type EvaluationRoutesOptions, evaluationRoutes } from './evaluation_routes.ts';
 import { type PermissionCatalogueRoutesOptions, permissionCatalogueRoutes } from './permission_catalogue_routes.ts';
 import { type PermissionRoutesOptions, permissionRoutes } from './permission_routes.ts';
 import { type RoleRoutesOptions, roleRoutes } from './role_routes.ts';
@@ -12,6 +13,7 @@ import { type TenantRoutesOptions, tenantRoutes } from './tenant_routes.ts';
 export type ApiOptions = ApiDoorOptions &
   ApiKeyRoutesOptions &
   DeviceRoutesOptions &
+  EvaluationRoutesOptions &
   PermissionCatalogueRoutesOptions &
   PermissionRoutesOptions &
   RoleRoutesOptions &
@@ -23,6 +25,7 @@ export function apiRoutes(options: ApiOptions): readonly ApiRoute[] {
     ...apiKeyRoutes(options),
     ...permissionRoutes(options),
     ...deviceRoutes(options),
+    ...evaluationRoutes(options),
     ...roleRoutes(options),
     ...permissionCatalogueRoutes(options),
     descriptionRoute(options, () => routes),

@@ -6,9 +6,10 @@ import { z } from 'zod';
 import { checkPermission } from '#src/flows/access/check_permission.ts';
 import type { FlowContext } from '#src/flows/flow_context.ts';
 import type { TokenCaller } from '#src/oidc/own_access_tokens.ts';
+import type { TenantEngine } from '#src/oidc/tenant_engine.ts';
 import { ProblemRaised } from '../problems.ts';
 import { refusalOf } from './callers.ts';
-import { bearerOrKey, type Shortage, shortageOf } from './chains.ts';
+import { bearerOrKey, type EitherCaller, type Shortage, shortageOf } from './chains.ts';
 import { line } from './input.ts';
 import { type ApiRoute, route } from './routes.ts';
 
@@ -16,7 +17,7 @@ export interface PermissionRoutesOptions {
   readonly apiServices: Pick<FlowContext, 'database'>;
 }
 
-const scope = 'permissions:check';
+export const permissionsCheckScope = 'permissions:check';
 
 const question = z.strictObject({ subject: line(200), resource: line(100), action: line(100) });
 
@@ -27,15 +28,14 @@ export function permissionRoutes({ apiServices }: PermissionRoutesOptions): read
       answers: z.object({ allowed: z.boolean() }),
       method: 'POST',
       path: '/api/v1/permissions/check',
-      chain: bearerOrKey({ key: { scope } }),
+      chain: bearerOrKey({ key: { scope: permissionsCheckScope } }),
       body: question,
       async handle({ caller, engine, body }) {
         const { subject, resource, action } = body;
         // What they may do came with their token.
         if (caller.by === 'token' && caller.token.userId === subject)
           return answer(caller.token.permissions.includes(`${resource}:${action}`));
-        const shortage = caller.by === 'token' ? shortageForOthers(caller.token) : undefined;
-        if (shortage !== undefined) throw new ProblemRaised(refusalOf(shortage, engine.provider.issuer));
+        assertMayAskAbout(caller, subject, engine);
         const { allowed } = await checkPermission(apiServices.database.tenant(engine.tenant.id), body);
         return answer(allowed);
       },
@@ -47,8 +47,15 @@ function answer(allowed: boolean) {
   return { status: 200, body: { allowed } };
 }
 
+/** Throws `ProblemRaised` for who may not ask about this person. */
+export function assertMayAskAbout(caller: EitherCaller, subject: string, engine: TenantEngine): void {
+  if (caller.by !== 'token' || caller.token.userId === subject) return;
+  const shortage = shortageForOthers(caller.token);
+  if (shortage !== undefined) throw new ProblemRaised(refusalOf(shortage, engine.provider.issuer));
+}
+
 /** A person agrees that an application asks what they may do themselves: about others they need to be allowed to look. */
 function shortageForOthers(caller: TokenCaller): Shortage | undefined {
   const permission = caller.kind === 'client' ? undefined : 'roles:read';
-  return shortageOf(caller, { chain: 'bearer', scope, permission });
+  return shortageOf(caller, { chain: 'bearer', scope: permissionsCheckScope, permission });
 }

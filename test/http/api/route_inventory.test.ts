@@ -41,6 +41,8 @@ describe('the REST API', () => {
       'DELETE /api/v1/admin/devices/{id}: permitted permission=devices:write',
       'POST /api/v1/admin/devices: permitted permission=devices:write',
       'POST /api/v1/devices/self/telemetry: bearer scope=telemetry:write kinds=device',
+      'POST /api/v1/access/v1/evaluation: bearer or serviceKey scope=permissions:check',
+      'POST /api/v1/access/v1/evaluations: bearer or serviceKey scope=permissions:check',
       'GET /api/v1/admin/roles: permitted permission=roles:read',
       'POST /api/v1/admin/roles: permitted permission=roles:write',
       'GET /api/v1/admin/roles/{id}: permitted permission=roles:read',
