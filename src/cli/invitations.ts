@@ -86,6 +86,8 @@ function refused(outcome: Extract<InviteOutcome, { outcome: 'refused' }>): Comma
       );
     case 'unknown_role':
       return new CommandRefused('unknown_role', `the tenant has no such role (${outcome.roles.join(', ')})`);
+    case 'beyond_your_own':
+      return new CommandRefused('beyond_your_own', `the roles give too much (${outcome.permissions.join(', ')})`);
     default: {
       const never: never = outcome;
       return never;

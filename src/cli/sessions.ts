@@ -100,7 +100,7 @@ async function revoke(session: Session, options: RevokeOptions): Promise<Answer>
   const member = options.user === undefined ? undefined : await findPerson(session, { tenantId, person: options.user });
   if (options.id !== undefined) {
     const ended = await revokeSession(context, { tenantId, sessionId: options.id, userId: member?.id });
-    if (ended.outcome === 'unknown')
+    if (ended.outcome !== 'revoked')
       throw new CommandRefused('unknown_session', `there is no session ${JSON.stringify(options.id)}`);
     const { applications } = ended;
     const text = `session ${options.id} ended, at ${counted(applications.length, 'application')}`;

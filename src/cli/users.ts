@@ -1,7 +1,9 @@
 /** `poort user …`: people of a tenant. Passwords come from an option or a line of standard input and go nowhere but the flow. */
 import type { Command } from 'commander';
 import type { TenantId } from '#src/domain/tenant.ts';
+import { userId } from '#src/domain/user.ts';
 import { type ChangePasswordOutcome, changePassword } from '#src/flows/people/change_password.ts';
+import { showMemberById } from '#src/flows/people/find_members.ts';
 import { deleteMember } from '#src/flows/people/leave_tenant.ts';
 import {
   type AddMemberOutcome,
@@ -278,6 +280,9 @@ function refused({ reason, detail }: Extract<AddMemberOutcome, { outcome: 'refus
     ...passwordMessages,
     name: 'a name has 1 to 100 characters and no control characters',
     unknown_role: 'the tenant has no such role',
+    username_taken: 'somebody else of this tenant has that name',
+    known_elsewhere: 'somebody has this address at another tenant',
+    beyond_your_own: 'the roles give more than may be given',
     already_a_member: 'that person is a member of this tenant already',
   };
   return new CommandRefused(reason, detail === undefined ? messages[reason] : `${messages[reason]} (${detail})`);
@@ -324,16 +329,14 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** By e-mail address or id. Throws `CommandRefused` when the tenant has nobody like that. */
 export async function findPerson(
-  { context, house }: Session,
+  { context }: Session,
   { tenantId, person }: { readonly tenantId: TenantId; readonly person: string },
 ): Promise<MemberRow> {
   const id = uuid.test(person) ? person.toLowerCase() : undefined;
   const member =
     id === undefined
       ? await showMember(context, { tenantId, email: person })
-      : (await house.database.tenant(tenantId).transaction((transaction) => listMembers(transaction, tenantId))).find(
-          (one) => one.id === id,
-        );
+      : await showMemberById(context, { tenantId, userId: userId(id) });
   if (member !== undefined) return member;
   throw new CommandRefused('unknown_user', `the tenant has nobody called ${JSON.stringify(person)}`);
 }

@@ -5,7 +5,7 @@ import { searchMembers, showMemberById } from '#src/flows/people/find_members.ts
 import { addMember, changeMembershipStatus } from '#src/flows/people/manage_people.ts';
 import { updateProfile } from '#src/flows/people/update_profile.ts';
 import type { FoundMemberRow, MemberOrder, MemberPlace } from '#src/storage/tables/members.ts';
-import { withConnection } from '#test/support/sql.ts';
+import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
 import { createTestTenant, type TestTenant } from '#test/support/world.ts';
 
@@ -41,10 +41,6 @@ async function add(
   if (added.outcome === 'refused') throw new Error(added.reason);
   ids.set(email, added.userId);
   return added.userId;
-}
-
-function asSuperuser(statement: string): Promise<unknown> {
-  return withConnection(server.database.superuserUrl, (connection) => connection.query(statement));
 }
 
 interface Look {
@@ -122,7 +118,8 @@ describe('looking for a member', () => {
     for (let n = 0; n < 7; n += 1)
       await add(acme, { email: `same-${n}@people.test`, givenName: 'Same', familyName: 'Name' });
     // At one moment, to the microsecond: only their identifiers tell them apart.
-    await asSuperuser(
+    await queryAsSuperuser(
+      server.database,
       `update memberships set created_at = '2030-01-01T00:00:00.123456Z' where tenant_id = '${tenantId}' and email_canonical like 'same-%'`,
     );
     const everybody = new Set(await find(acme, {}));
@@ -173,7 +170,7 @@ describe('what is searched for', () => {
 
   it('is kept by the database, whoever says otherwise', async () => {
     const lie = `update memberships set name_search = 'nobody' where tenant_id = '${acme.id}' and user_id = '${acme.person.id}'`;
-    await expect(asSuperuser(lie)).rejects.toThrow(/memberships_search/);
+    await expect(queryAsSuperuser(server.database, lie)).rejects.toThrow(/memberships_search/);
   });
 
   it('has room for a name that grows when it is taken apart', async () => {

@@ -87,6 +87,22 @@ export function deleteMember(
   });
 }
 
+/**
+ * The same inside a transaction of whoever has seen to it that it may be, last administrator included. False when there is no such
+ * member.
+ */
+export async function deleteMemberWithin(
+  context: FlowContext,
+  transaction: Transaction,
+  leaver: Leaver,
+): Promise<boolean> {
+  const tenant = context.database.tenant(leaver.tenantId);
+  const member = await lockMembership(transaction, leaver);
+  if (member === undefined) return false;
+  await erase(context, { ...leaver, tenant, transaction, member });
+  return true;
+}
+
 /** In one run of the job. */
 const peopleTogether = 100;
 

@@ -3,7 +3,7 @@
  * an invitation is answered alike for people who are known and people who are not. A person who is known keeps everything that is
  * theirs and gains a membership; everybody else chooses a password, and has proven their address by coming with the link.
  */
-import { parseEmailAddress } from '#src/domain/email_address.ts';
+import { canonicalIdentifier, parseEmailAddress } from '#src/domain/email_address.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import type { MailLocale } from '#src/domain/mail.ts';
 import type { PasswordRefusal } from '#src/domain/password_policy.ts';
@@ -24,8 +24,16 @@ import {
   listTenantsOfPerson,
   setUsername,
 } from '#src/storage/tables/people.ts';
-import { consumeProof, type InvitationRow, listInvitations, revokeInvitationRow } from '#src/storage/tables/proofs.ts';
+import {
+  consumeProof,
+  type InvitationFilter,
+  type InvitationRow,
+  type InvitationStatus,
+  listInvitations,
+  revokeInvitationRow,
+} from '#src/storage/tables/proofs.ts';
 import { findRoleNames } from '#src/storage/tables/roles.ts';
+import { type Grantor, rolesBeyond } from '../access/assign_roles.ts';
 import { type FlowContext, Refusal } from '../flow_context.ts';
 import { queueMail } from '../mail/send_mail.ts';
 import { type FoundProof, findProof, keepProof, mintProof } from '../proofs/proofs.ts';
@@ -48,19 +56,23 @@ export interface NewInvitation {
   readonly locale: MailLocale;
   /** As the mail names them. */
   readonly invitedBy?: string | undefined;
+  /** Whose rights bound the roles; an operator's unless told. */
+  readonly by?: Grantor | undefined;
 }
 
 export type InviteOutcome =
   /** `mailed`: false when this address has been written to too often; it can be tried again later. */
   | { readonly outcome: 'created'; readonly id: string; readonly expiresAt: Date; readonly mailed: boolean }
   | { readonly outcome: 'refused'; readonly reason: 'email' | 'closed' }
-  | { readonly outcome: 'refused'; readonly reason: 'unknown_role'; readonly roles: readonly string[] };
+  | { readonly outcome: 'refused'; readonly reason: 'unknown_role'; readonly roles: readonly string[] }
+  /** The roles give more than `by` may give. */
+  | { readonly outcome: 'refused'; readonly reason: 'beyond_your_own'; readonly permissions: readonly string[] };
 
 export type InviteContext = FlowContext & Pick<VisitorServices, 'publicUrl'>;
 
 /** In place of the invitation that this address may have had. Nobody is looked up: the answer is the same for whoever it is. */
 export async function createInvitation(context: InviteContext, invitation: NewInvitation): Promise<InviteOutcome> {
-  const { tenant, policy, roles, locale, invitedBy } = invitation;
+  const { tenant, policy, roles, locale, invitedBy, by = 'operator' } = invitation;
   const email = parseEmailAddress(invitation.email);
   if (email.outcome === 'invalid') return { outcome: 'refused', reason: 'email' };
   if (policy['people.registration'] === 'closed') return { outcome: 'refused', reason: 'closed' };
@@ -70,6 +82,8 @@ export async function createInvitation(context: InviteContext, invitation: NewIn
       const known = await findRoleNames(transaction, { tenantId: tenant.id, names: roles });
       const unknown = roles.filter((name) => !known.includes(name));
       if (unknown.length > 0) return { outcome: 'refused', reason: 'unknown_role', roles: unknown };
+      const permissions = await rolesBeyond(transaction, { tenantId: tenant.id, names: roles, by });
+      if (permissions.length > 0) return { outcome: 'refused', reason: 'beyond_your_own', permissions };
       const queued = await queueMail(context, transaction, {
         tenantId: tenant.id,
         to: email.address,
@@ -110,7 +124,7 @@ export interface InvitationSummary {
   readonly id: string;
   readonly email: string;
   readonly roles: readonly string[];
-  readonly status: 'open' | 'accepted' | 'revoked' | 'replaced' | 'expired';
+  readonly status: InvitationStatus;
   readonly createdAt: Date;
   readonly expiresAt: Date;
 }
@@ -120,17 +134,47 @@ export async function listTenantInvitations(
   context: Pick<FlowContext, 'database' | 'clock'>,
   { tenantId }: { readonly tenantId: TenantId },
 ): Promise<readonly InvitationSummary[]> {
-  const now = context.clock();
-  const rows = await context.database
-    .tenant(tenantId)
-    .transaction((transaction) => listInvitations(transaction, tenantId));
-  return rows.map((row) => ({
+  return findInvitations(context, { tenantId, filter: {}, limit: 1_000 });
+}
+
+/** The same in parts, of those that are meant. */
+export async function findInvitations(
+  { database, clock }: Pick<FlowContext, 'database' | 'clock'>,
+  {
+    tenantId,
+    filter: { email, ...filter },
+    ...part
+  }: {
+    readonly tenantId: TenantId;
+    readonly filter: Omit<InvitationFilter, 'address'> & { readonly email?: string | undefined };
+    /** Those before this one. */
+    readonly before?: string | undefined;
+    readonly limit: number;
+  },
+): Promise<readonly InvitationSummary[]> {
+  const now = clock();
+  const address = email === undefined ? undefined : canonicalIdentifier(email);
+  const search = { tenantId, filter: { ...filter, address }, ...part, now };
+  const rows = await database.tenant(tenantId).transaction((transaction) => listInvitations(transaction, search));
+  return rows.map((row) => summaryOf(row, now));
+}
+
+/** Undefined for one that is not there, or another tenant's. */
+export async function showInvitation(
+  context: Pick<FlowContext, 'database' | 'clock'>,
+  { tenantId, id }: { readonly tenantId: TenantId; readonly id: string },
+): Promise<InvitationSummary | undefined> {
+  return (await findInvitations(context, { tenantId, filter: { id }, limit: 1 }))[0];
+}
+
+function summaryOf(row: InvitationRow, now: Date): InvitationSummary {
+  return {
     id: row.id,
     ...payloadOf(row),
     status: statusOf(row, now),
     createdAt: row.created_at,
     expiresAt: row.expires_at,
-  }));
+  };
 }
 
 function statusOf({ ended, expires_at: expiresAt }: InvitationRow, now: Date): InvitationSummary['status'] {

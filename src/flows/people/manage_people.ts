@@ -6,6 +6,7 @@ import { parseEmailAddress } from '#src/domain/email_address.ts';
 import type { NewEvent } from '#src/domain/event.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { judgeNewPassword, parsePersonName, type UserId, userId } from '#src/domain/user.ts';
+import type { Username } from '#src/domain/username.ts';
 import { uuidv7 } from '#src/foundation/identifiers.ts';
 import type { Transaction } from '#src/storage/database.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
@@ -19,9 +20,11 @@ import {
   listTenantsOfPerson,
   type MemberRow,
   readSignInCandidate,
+  setUsername,
   updateMembershipStatus,
 } from '#src/storage/tables/people.ts';
 import { endAccount } from '#src/storage/tables/sessions.ts';
+import { type Grantor, rolesBeyond } from '../access/assign_roles.ts';
 import { keepAdministratorUnlessOperator, type LastAdministrator } from '../access/last_administrator.ts';
 import { type FlowContext, Refusal } from '../flow_context.ts';
 import { claimUnproven } from '../proofs/prove_address.ts';
@@ -37,6 +40,14 @@ export interface NewMember {
   readonly verification?: Pick<VerificationServices, 'proofs' | 'publicUrl'> | undefined;
   readonly givenName?: string | undefined;
   readonly familyName?: string | undefined;
+  readonly locale?: 'nl' | 'en' | undefined;
+  /** To sign in with, where the tenant has such names. */
+  readonly username?: Username | undefined;
+  /**
+   * Whose rights bound it; an operator's unless told. Nobody but an operator makes somebody a member who has an account already: they
+   * are invited, and decide for themselves.
+   */
+  readonly by?: Grantor | undefined;
 }
 
 export type AddMemberOutcome =
@@ -59,7 +70,12 @@ export type AddMemberOutcome =
         | 'password_forbidden_character'
         | 'name'
         | 'unknown_role'
-        | 'already_a_member';
+        | 'username_taken'
+        | 'already_a_member'
+        /** Somebody has this address at another tenant. */
+        | 'known_elsewhere'
+        /** The roles give more than `by` may give: `detail` says what. */
+        | 'beyond_your_own';
       readonly detail?: string | undefined;
     };
 
@@ -74,6 +90,7 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
     if (name !== undefined && parsePersonName(name) === undefined) return { outcome: 'refused', reason: 'name' };
   }
 
+  const { by = 'operator' } = input;
   const now = context.clock();
   const holder = await findAddressOfInstallation(context.database, email.canonical);
   // Who made an account with an address that nobody proved may be anybody: it is made anew for whoever is meant.
@@ -92,6 +109,10 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
       const membership = { tenantId: input.tenantId, userId: id, now };
       if (!(await insertMembership(transaction, membership)))
         refuse({ outcome: 'refused', reason: 'already_a_member' });
+      if (holder !== undefined && by !== 'operator') refuse({ outcome: 'refused', reason: 'known_elsewhere' });
+      const permissions = await rolesBeyond(transaction, { tenantId: input.tenantId, names: input.roles, by });
+      if (permissions.length > 0)
+        refuse({ outcome: 'refused', reason: 'beyond_your_own', detail: permissions.join(', ') });
       const names = { givenName: parsePersonName(input.givenName), familyName: parsePersonName(input.familyName) };
       if (holder === undefined) {
         const { address, canonical } = email;
@@ -103,10 +124,12 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
           emailVerified: verified,
           passwordHash,
           ...names,
+          locale: input.locale,
           now,
         };
         // Taken by someone at this very moment: asking again finds them.
-        if (!(await insertPerson(transaction, person))) refuse({ outcome: 'refused', reason: 'already_a_member' });
+        const taken = by === 'operator' ? 'already_a_member' : 'known_elsewhere';
+        if (!(await insertPerson(transaction, person))) refuse({ outcome: 'refused', reason: taken });
       } else if (known === undefined) {
         const claim = { address: email.canonical, passwordHash, verified: input.verified, ...names };
         const everywhere = [...new Set([...tenantIds, input.tenantId])];
@@ -122,6 +145,11 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
       if (known !== undefined) await endAccount(transaction, membership);
       const unknown = await assignRoles(transaction, { tenantId: input.tenantId, userId: id, roles: input.roles });
       if (unknown.length > 0) refuse({ outcome: 'refused', reason: 'unknown_role', detail: unknown.join(', ') });
+      if (
+        input.username !== undefined &&
+        !(await setUsername(transaction, { ...membership, username: input.username }))
+      )
+        refuse({ outcome: 'refused', reason: 'username_taken' });
       const event: NewEvent = {
         type: known === undefined ? 'user.created' : 'membership.added',
         outcome: 'success',
@@ -131,7 +159,7 @@ export async function addMember(context: FlowContext, input: NewMember): Promise
       };
       await appendEvent(transaction, { tenant, event, origin: context.origin, now });
       if (known !== undefined || input.verified || input.verification === undefined) return;
-      const person = { id, email: email.address, locale: null };
+      const person = { id, email: email.address, locale: input.locale ?? null };
       const asked = { tenantId: input.tenantId, person, origin: context.origin };
       isAsked = await queueVerification({ ...context, ...input.verification }, transaction, asked);
     });
@@ -167,12 +195,18 @@ export async function changeMembershipStatus(
   const email = parseEmailAddress(input.email);
   if (email.outcome === 'invalid') return undefined;
   const { tenantId, status } = input;
-  const wanted = { tenantId, status, emailCanonical: email.canonical };
+  const wanted = { tenantId, emailCanonical: email.canonical };
   try {
     return await context.database.tenant(tenantId).transaction((transaction) =>
       keepAdministratorUnlessOperator(context, transaction, {
         tenantId,
-        change: () => changeStatusWithin(context, transaction, wanted),
+        async change() {
+          const member = await findMember(transaction, wanted);
+          if (member === undefined) return undefined;
+          const change = { tenantId, userId: member.id, status };
+          const isChanged = await changeStatusWithin(context, transaction, change);
+          return { outcome: isChanged ? 'changed' : 'unchanged', userId: member.id } as const;
+        },
       }),
     );
   } catch (fault) {
@@ -181,29 +215,26 @@ export async function changeMembershipStatus(
   }
 }
 
-async function changeStatusWithin(
+/** Inside a transaction of whoever has seen to it that it may be. False when they had that status, or are no member. */
+export async function changeStatusWithin(
   context: FlowContext,
   transaction: Transaction,
-  { tenantId, status, emailCanonical }: { tenantId: TenantId; status: 'active' | 'disabled'; emailCanonical: string },
-): Promise<{ readonly outcome: 'changed' | 'unchanged'; readonly userId: UserId } | undefined> {
-  const now = context.clock();
-  const tenant = context.database.tenant(tenantId);
-  const member = await findMember(transaction, { tenantId, emailCanonical });
-  if (member === undefined) return undefined;
-  const change = { tenantId, userId: member.id, status };
-  if (!(await updateMembershipStatus(transaction, change))) return { outcome: 'unchanged', userId: member.id };
+  change: { readonly tenantId: TenantId; readonly userId: UserId; readonly status: 'active' | 'disabled' },
+): Promise<boolean> {
+  if (!(await updateMembershipStatus(transaction, change))) return false;
   // Dead at once because the membership is; gone, because a thief must not be let back in together with the owner. Again when
   // the member is let in: a sign-in that had been judged before the door was shut may have written its session after it.
   await endAccount(transaction, change);
   await deletePendingSignInsOf(transaction, change);
   const event: NewEvent = {
-    type: status === 'active' ? 'user.enabled' : 'user.disabled',
+    type: change.status === 'active' ? 'user.enabled' : 'user.disabled',
     outcome: 'success',
     actor: context.actor,
-    target: { type: 'user', id: member.id },
+    target: { type: 'user', id: change.userId },
   };
-  await appendEvent(transaction, { tenant, event, origin: context.origin, now });
-  return { outcome: 'changed', userId: member.id };
+  const tenant = context.database.tenant(change.tenantId);
+  await appendEvent(transaction, { tenant, event, origin: context.origin, now: context.clock() });
+  return true;
 }
 
 export async function showMember(

@@ -5,14 +5,16 @@
  * had not proven it (prove_address.ts).
  */
 import { parseEmailAddress } from '#src/domain/email_address.ts';
-import type { NewEvent } from '#src/domain/event.ts';
+import type { EventActor, NewEvent } from '#src/domain/event.ts';
 import type { Mail } from '#src/domain/mail.ts';
 import type { PasswordRefusal } from '#src/domain/password_policy.ts';
 import { hasSecondFactor } from '#src/domain/second_factor.ts';
+import type { UserId } from '#src/domain/user.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
 import { readSignInPerson, readSignInPersonById, type SignInPersonRow } from '#src/storage/tables/factors.ts';
 import { listTenantsOfPerson } from '#src/storage/tables/people.ts';
 import { consumeProof } from '#src/storage/tables/proofs.ts';
+import type { FlowContext } from '../flow_context.ts';
 import { queueMail } from '../mail/send_mail.ts';
 import { changePassword } from '../people/change_password.ts';
 import { countAttempt } from '../sign_in/attempts.ts';
@@ -44,30 +46,70 @@ export async function requestReset(
 
   const database = context.database.tenant(tenant.id);
   const found = await readSignInPerson(database, { identifier: email.canonical, deviceHash: undefined });
+  const { handle, expiresAt } = await offerReset(context, { tenant, email, found, interaction });
+  return { outcome: 'sent', handle, expiresAt };
+}
+
+/**
+ * The same for a member by an administrator, who sets nothing: the mail goes to the person. False when it goes to nobody: they were
+ * written to too often, or may not come in.
+ */
+export async function mailReset(
+  context: VisitorContext & Pick<FlowContext, 'actor'>,
+  { tenant, userId }: { readonly tenant: VisitedTenant; readonly userId: UserId },
+): Promise<boolean> {
+  const found = await readSignInPersonById(context.database.tenant(tenant.id), userId);
+  const email = parseEmailAddress(found?.email);
+  if (found?.active !== true || email.outcome === 'invalid') return false;
+  const locale = found.locale ?? tenant.locale;
+  const offered = await offerReset(context, { tenant: { ...tenant, locale }, email, found, actor: context.actor });
+  return offered.mailed;
+}
+
+async function offerReset(
+  context: VisitorContext,
+  {
+    tenant,
+    email,
+    found,
+    interaction,
+    actor,
+  }: {
+    readonly tenant: VisitedTenant;
+    readonly email: { readonly address: string; readonly canonical: string };
+    readonly found: SignInPersonRow | undefined;
+    readonly interaction?: string | undefined;
+    readonly actor?: EventActor | undefined;
+  },
+): Promise<Extract<ResetRequestOutcome, { outcome: 'sent' }> & { readonly mailed: boolean }> {
+  const database = context.database.tenant(tenant.id);
   const person = found?.active === true ? found : undefined;
   const minted = mintProof(context, context.proofs.resetSeconds);
-  await database.transaction(async (transaction) => {
+  const mailed = await database.transaction(async (transaction) => {
     const to = person?.email ?? email.address;
     const mail = mailFor(context, { tenant, minted, person });
     const addressed = { tenantId: tenant.id, to, locale: tenant.locale, validUntil: minted.expiresAt };
     const queued = await queueMail(context, transaction, { ...addressed, mail });
+    const isMailed = person !== undefined && queued === 'queued';
     await keepProof(context, transaction, minted, {
       tenantId: tenant.id,
       purpose: 'password_reset',
       address: email.canonical,
       userId: person?.id,
       payload: interaction === undefined ? {} : { interaction },
-      mailed: person !== undefined && queued === 'queued',
+      mailed: isMailed,
     });
     const event: NewEvent = {
       type: 'password.reset_requested',
+      actor,
       ...(person === undefined
         ? { outcome: 'failure', reason: found === undefined ? 'unknown_account' : 'disabled' }
         : { outcome: 'success', target: { type: 'user', id: person.id } }),
     };
     await appendEvent(transaction, { tenant: database, event, origin: context.origin, now: context.clock() });
+    return isMailed;
   });
-  return { outcome: 'sent', handle: minted.handle, expiresAt: minted.expiresAt };
+  return { outcome: 'sent', handle: minted.handle, expiresAt: minted.expiresAt, mailed };
 }
 
 function mailFor(

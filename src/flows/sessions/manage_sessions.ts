@@ -15,8 +15,10 @@ import {
   endSession,
   listAccountsWithArtifacts,
   listSessions,
+  listTenantSessions,
   type SessionRow,
 } from '#src/storage/tables/sessions.ts';
+import { type BeyondYourOwn, type Grantor, memberBeyond } from '../access/assign_roles.ts';
 import { type FlowContext, Refusal } from '../flow_context.ts';
 
 /** A session as its person recognises it. The identifier opens nothing. */
@@ -42,15 +44,40 @@ export async function listPersonSessions(
   return rows.map(summaryOf);
 }
 
+/** A session as an administrator sees it: with whose it is. */
+export interface TenantSession extends SessionSummary {
+  readonly userId: UserId;
+  readonly email: string;
+  /** Where the list goes on behind it. */
+  readonly place: string;
+}
+
+/** Living sessions of a tenant, the latest first; with `userId` those of one person. */
+export async function findTenantSessions(
+  { database, clock }: Pick<FlowContext, 'database' | 'clock'>,
+  search: Omit<Parameters<typeof listTenantSessions>[1], 'now'>,
+): Promise<readonly TenantSession[]> {
+  const rows = await database
+    .tenant(search.tenantId)
+    .transaction((transaction) => listTenantSessions(transaction, { ...search, now: clock() }));
+  return rows.map((row) => ({ ...summaryOf(row), userId: row.user_id, email: row.email, place: row.place }));
+}
+
 export type RevokeSessionOutcome =
   | { readonly outcome: 'revoked'; readonly applications: readonly string[] }
   /** No such session, one of another tenant or person, and one that has just ended: nobody learns which. */
-  | { readonly outcome: 'unknown' };
+  | { readonly outcome: 'unknown' }
+  | BeyondYourOwn;
 
-/** Ends one session; with `userId`, only if it is theirs. */
+/** Ends one session; with `userId`, only if it is theirs; with `by`, only of somebody who may do no more. */
 export async function revokeSession(
   context: FlowContext,
-  input: { readonly tenantId: TenantId; readonly sessionId: string; readonly userId?: UserId | undefined },
+  input: {
+    readonly tenantId: TenantId;
+    readonly sessionId: string;
+    readonly userId?: UserId | undefined;
+    readonly by?: Grantor | undefined;
+  },
 ): Promise<RevokeSessionOutcome> {
   const tenant = context.database.tenant(input.tenantId);
   try {
@@ -59,6 +86,9 @@ export async function revokeSession(
       const { account_id: userId, client_ids: applications } = ended ?? { account_id: null, client_ids: [] };
       if (userId === null || (input.userId !== undefined && userId !== input.userId))
         throw new Refusal<RevokeSessionOutcome>({ outcome: 'unknown' });
+      const { tenantId, by = 'operator' } = input;
+      const permissions = await memberBeyond(transaction, { tenantId, userId, by, now: context.clock() });
+      if (permissions.length > 0) throw new Refusal<RevokeSessionOutcome>({ outcome: 'beyond_your_own', permissions });
       await record(context, { tenant, transaction, sessionId: input.sessionId, userId });
       return { outcome: 'revoked', applications };
     });

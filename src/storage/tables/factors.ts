@@ -1,6 +1,7 @@
 /** What people prove themselves with beside a password. Rows are a person's; a tenant reaches those of its members only. */
 import type { UserId } from '#src/domain/user.ts';
 import type { TenantDatabase, Transaction } from '../database.ts';
+import { lockPerson } from './people.ts';
 
 export interface SignInPersonRow {
   readonly id: UserId;
@@ -154,7 +155,7 @@ export async function deleteBackupCodes(transaction: Transaction, userId: UserId
 
 /** Until the end of the transaction nobody else changes what this person has. False when the tenant has no such member. */
 export async function lockFactorsOf(transaction: Transaction, userId: UserId): Promise<boolean> {
-  return (await transaction.query('select id from users where id = $1 for update', [userId])).length === 1;
+  return lockPerson(transaction, userId);
 }
 
 /** TOTP secrets of this tenant's members that another master key than this one sealed. */

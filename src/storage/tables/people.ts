@@ -364,6 +364,16 @@ export async function listTenantsOfPerson(database: Database, userId: UserId): P
   return rows.map(({ id }) => id);
 }
 
+/** Nobody makes this person a member, at any tenant, before the transaction is over (migrations/0021, `joins_in_turn`). */
+export async function holdMemberships(transaction: Transaction, userId: UserId): Promise<void> {
+  await transaction.query('select pg_advisory_xact_lock(7067680, hashtext($1) & 255)', [userId]);
+}
+
+/** Nobody else changes the person before the transaction is over. False when the tenant has nobody like that. */
+export async function lockPerson(transaction: Transaction, userId: UserId): Promise<boolean> {
+  return (await transaction.query('select id from users where id = $1 for update', [userId])).length === 1;
+}
+
 export interface PersonClaim {
   readonly userId: UserId;
   /** Canonical: nothing happens when it is not theirs any more. */

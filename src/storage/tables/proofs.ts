@@ -105,12 +105,52 @@ export interface InvitationRow {
   readonly ended_at: Date | null;
 }
 
-/** The latest first; at most a thousand. */
-export function listInvitations(transaction: Transaction, tenantId: TenantId): Promise<readonly InvitationRow[]> {
+/** What has become of it, or has not yet. */
+export const INVITATION_STATUSES = ['open', 'accepted', 'revoked', 'replaced', 'expired'] as const;
+
+export type InvitationStatus = (typeof INVITATION_STATUSES)[number];
+
+/** What is undefined does not matter. */
+export interface InvitationFilter {
+  readonly id?: string | undefined;
+  /** Canonical. */
+  readonly address?: string | undefined;
+  readonly status?: InvitationStatus | undefined;
+}
+
+/** As `status` is told of an invitation; `$5` is the present. */
+const isOfStatus = {
+  open: 'ended is null and expires_at > $5',
+  expired: 'ended is null and expires_at <= $5',
+  accepted: `ended = 'used'`,
+  revoked: `ended = 'revoked'`,
+  replaced: `ended = 'replaced'`,
+} as const satisfies Readonly<Record<InvitationStatus, string>>;
+
+/** The latest first: their identifiers begin with the time. */
+export function listInvitations(
+  transaction: Transaction,
+  {
+    tenantId,
+    filter: { id, address, status },
+    before,
+    limit,
+    now,
+  }: {
+    readonly tenantId: TenantId;
+    readonly filter: InvitationFilter;
+    readonly before?: string | undefined;
+    readonly limit: number;
+    readonly now: Date;
+  },
+): Promise<readonly InvitationRow[]> {
+  const condition = status === undefined ? 'true' : isOfStatus[status];
   return transaction.query<InvitationRow>(
     `select id, address, payload, created_at, expires_at, ended, ended_at from proofs
-      where tenant_id = $1 and purpose = 'invitation' order by created_at desc, id desc limit 1000`,
-    [tenantId],
+      where tenant_id = $1 and purpose = 'invitation' and ($2::uuid is null or id = $2) and ($3::text is null or address = $3)
+        and ($4::uuid is null or id < $4) and $5::timestamptz is not null and ${condition}
+      order by id desc limit $6`,
+    [tenantId, id ?? null, address ?? null, before ?? null, now, limit],
   );
 }
 

@@ -25,6 +25,59 @@ export function listSessions(
   return tenant.read<SessionRow>(list, [userId, now]);
 }
 
+/** A session with whose it is. `place`: when it began, to the microsecond. */
+export interface TenantSessionRow extends SessionRow {
+  readonly user_id: UserId;
+  readonly email: string;
+  readonly place: string;
+}
+
+/** Living sessions of a tenant, the latest first. What is undefined does not matter. */
+export function listTenantSessions(
+  transaction: Transaction,
+  {
+    tenantId,
+    sessionUid,
+    userId,
+    before,
+    limit,
+    now,
+  }: {
+    readonly tenantId: TenantId;
+    readonly sessionUid?: string | undefined;
+    readonly userId?: UserId | undefined;
+    /** Those behind the one that began then and has this identifier. */
+    readonly before?: { readonly value: string; readonly id: string } | undefined;
+    readonly limit: number;
+    readonly now: Date;
+  },
+): Promise<readonly TenantSessionRow[]> {
+  const values: unknown[] = [tenantId, now, limit];
+  const bind = (value: unknown): string => `$${values.push(value)}`;
+  const conditions = [
+    ...(sessionUid === undefined ? [] : [`a.session_uid = ${bind(sessionUid)}`]),
+    ...(userId === undefined ? [] : [`a.account_id = ${bind(userId)}`]),
+    ...(before === undefined
+      ? []
+      : [`(a.created_at, a.session_uid) < (${bind(before.value)}::timestamptz, ${bind(before.id)})`]),
+  ];
+  return transaction.query<TenantSessionRow>(
+    `select a.session_uid, a.payload, a.created_at, a.expires_at, a.account_id as user_id, u.email::text as email,
+            to_char(a.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as place,
+            (select coalesce(json_agg(json_build_object('client_id', c.client_id, 'name', c.name) order by c.name, c.client_id), '[]')
+               from json_object_keys(a.payload -> 'authorizations') k
+              cross join lateral (select o.client_id, o.name from clients o where o.tenant_id = $1 and o.client_id = k limit 1) c)
+              as applications
+       from (select a.* from artifacts a
+              where a.tenant_id = $1 and a.kind = 'Session' and a.account_id is not null and a.expires_at > $2
+                ${conditions.map((condition) => `and ${condition}`).join(' ')}
+              order by a.created_at desc, a.session_uid desc limit $3) a
+       join users u on u.id = a.account_id
+      order by a.created_at desc, a.session_uid desc`,
+    values,
+  );
+}
+
 export interface EndedSession {
   readonly account_id: UserId | null;
   readonly client_ids: readonly string[];
