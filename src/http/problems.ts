@@ -153,6 +153,29 @@ export const problems = {
     kind: 'refused',
     errors,
   }),
+  identityNotYours: (errors: readonly FieldFault[] = []): Problem => ({
+    status: 403,
+    code: 'identity_not_yours',
+    title: 'This is the person’s own',
+    detail:
+      'Names, language and second factors of this person are not your organisation’s to change; their membership is.',
+    kind: 'refused',
+    ...(errors.length === 0 ? {} : { errors }),
+  }),
+  invitationNeeded: (): Problem => ({
+    status: 409,
+    code: 'invitation_needed',
+    title: 'This address has to be invited',
+    detail: 'Whoever has it decides for themselves whether they join.',
+    kind: 'refused',
+  }),
+  registrationClosed: (): Problem => ({
+    status: 409,
+    code: 'registration_closed',
+    title: 'Nobody can be invited',
+    detail: 'The setting people.registration of this tenant is closed.',
+    kind: 'refused',
+  }),
   tooManyThings: (maximum: number): Problem => ({
     status: 409,
     code: 'too_many',

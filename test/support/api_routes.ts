@@ -4,11 +4,13 @@ import type { ApiRoute } from '#src/http/api/routes.ts';
 import type { TestServer } from './test_server.ts';
 
 export function apiRoutesOf(server: TestServer): readonly ApiRoute[] {
+  const { config, context } = server;
   return apiRoutes({
-    config: server.config,
-    clock: server.context.clock,
+    config,
+    clock: context.clock,
     verifyApiKey: async () => ({ outcome: 'unknown' }),
-    apiServices: server.context,
+    apiServices: context,
+    visitorServices: { ...context, proofs: config.proofs, publicUrl: config.http.publicUrl, settings: config.signIn },
     deviceNotes: server.server.house.deviceNotes,
   });
 }

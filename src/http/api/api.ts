@@ -4,19 +4,25 @@ import { descriptionRoute } from './description_route.ts';
 import { type DeviceRoutesOptions, deviceRoutes } from './device_routes.ts';
 import type { ApiDoorOptions } from './door.ts';
 import { type EvaluationRoutesOptions, evaluationRoutes } from './evaluation_routes.ts';
+import { type InvitationRoutesOptions, invitationRoutes } from './invitation_routes.ts';
+import { type PeopleRoutesOptions, peopleRoutes } from './people_routes.ts';
 import { type PermissionCatalogueRoutesOptions, permissionCatalogueRoutes } from './permission_catalogue_routes.ts';
 import { type PermissionRoutesOptions, permissionRoutes } from './permission_routes.ts';
 import { type RoleRoutesOptions, roleRoutes } from './role_routes.ts';
 import type { ApiRoute } from './routes.ts';
+import { type SessionRoutesOptions, sessionRoutes } from './session_routes.ts';
 import { type TenantRoutesOptions, tenantRoutes } from './tenant_routes.ts';
 
 export type ApiOptions = ApiDoorOptions &
   ApiKeyRoutesOptions &
   DeviceRoutesOptions &
   EvaluationRoutesOptions &
+  InvitationRoutesOptions &
+  PeopleRoutesOptions &
   PermissionCatalogueRoutesOptions &
   PermissionRoutesOptions &
   RoleRoutesOptions &
+  SessionRoutesOptions &
   TenantRoutesOptions;
 
 /** Below every issuer. */
@@ -28,6 +34,9 @@ export function apiRoutes(options: ApiOptions): readonly ApiRoute[] {
     ...evaluationRoutes(options),
     ...roleRoutes(options),
     ...permissionCatalogueRoutes(options),
+    ...peopleRoutes(options),
+    ...invitationRoutes(options),
+    ...sessionRoutes(options),
     descriptionRoute(options, () => routes),
   ];
   return routes;
