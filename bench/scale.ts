@@ -10,10 +10,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { generateSigningKeyPair, type SigningKeyPair } from '#src/foundation/key_pairs.ts';
-import { createSealer } from '#src/foundation/sealing.ts';
-import { signingKeyContext } from '#src/foundation/sealing_contexts.ts';
-import { Secret } from '#src/foundation/secret.ts';
 import { basicAuthorization, createCases } from './cases.ts';
 import { type BenchDatabase, startBenchDatabase, withConnection } from './database.ts';
 import { HttpConnection } from './http_connection.ts';
@@ -23,6 +19,7 @@ import { freePort } from './processes.ts';
 import { startPoort } from './servers/poort.ts';
 import { median } from './statistics.ts';
 import type { Subject } from './subject.ts';
+import { createKeyGiver } from './tenant_keys.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -108,13 +105,7 @@ const slugOf = (number: number): string => `made-${number}`;
 /** Tenants as `poort tenant create` makes them, but with a few key pairs for all: making 20,000 would take an hour. */
 async function fillTenants({ superuserUrl }: BenchDatabase): Promise<void> {
   say(`making ${tenants} tenants`);
-  const sealer = createSealer([new Secret(masterKey)]);
-  const pairs = await Promise.all(
-    // The waiting ones too, or the job would make them while we measure.
-    (['ES256', 'RS256'] as const).flatMap((alg) =>
-      (['active', 'next'] as const).map(async (status) => ({ alg, status, pair: await generateSigningKeyPair(alg) })),
-    ),
-  );
+  const giveKeys = await createKeyGiver(masterKey);
   const secretHash = createHash('sha256').update(clientSecret).digest();
   await withConnection(superuserUrl, async (connection) => {
     const batch = 500;
@@ -128,12 +119,9 @@ async function fillTenants({ superuserUrl }: BenchDatabase): Promise<void> {
          select t.id, t.slug, t.slug, now(), now() from json_to_recordset($1) as t (id uuid, slug text)`,
         [JSON.stringify(rows)],
       );
-      await connection.query(
-        `insert into signing_keys (tenant_id, kid, alg, status, public_jwk, private_sealed, created_at, activated_at)
-         select k.tenant_id, k.kid, k.alg, k.status, k.public_jwk, decode(k.sealed, 'base64'), now(),
-                case when k.status = 'active' then now() end
-           from json_to_recordset($1) as k (tenant_id uuid, kid text, alg text, status text, public_jwk jsonb, sealed text)`,
-        [JSON.stringify(rows.flatMap(({ id }) => pairs.map((pair) => sealedKey(id, pair))))],
+      await giveKeys(
+        connection,
+        rows.map(({ id }) => id),
       );
       await connection.query(
         `insert into apis (tenant_id, audience, scopes, created_at)
@@ -155,18 +143,6 @@ async function fillTenants({ superuserUrl }: BenchDatabase): Promise<void> {
     }
     await connection.query('vacuum analyze');
   });
-
-  function sealedKey(tenantId: string, { alg, status, pair }: { alg: string; status: string; pair: SigningKeyPair }) {
-    const sealed = sealer.seal(JSON.stringify(pair.privateJwk), signingKeyContext(tenantId, pair.kid));
-    return {
-      tenant_id: tenantId,
-      kid: pair.kid,
-      alg,
-      status,
-      public_jwk: pair.publicJwk,
-      sealed: sealed.toString('base64'),
-    };
-  }
 }
 
 interface Verdict {
