@@ -342,7 +342,14 @@ export async function startServer(config: Config, options: StartServerOptions): 
         visitorServices: { ...signInServices, breachedPasswords },
         verifyApiKey: (key) => verifyApiKey(apiKeys.services, key),
         deviceNotes,
-        apiServices: { database, clock, sealer, passwords, mailBudgets: config.mail.budgets },
+        apiServices: {
+          database,
+          clock,
+          sealer,
+          passwords,
+          mailBudgets: config.mail.budgets,
+          egressAllow: config.egressAllow,
+        },
         registrationServices: { database, clock, sealer, passwords: house.passwords, mailBudgets: config.mail.budgets },
       }),
     );

@@ -211,6 +211,13 @@ export const problems = {
     detail: 'Give somebody else the role admin, without an end, first.',
     kind: 'refused',
   }),
+  conflict: (detail: string): Problem => ({
+    status: 409,
+    code: 'conflict',
+    title: 'That cannot be done with it as it is',
+    detail,
+    kind: 'refused',
+  }),
   tooManyRequests: (retryAfterSeconds: number, headers: Readonly<Record<string, string>> = {}): Problem => ({
     status: 429,
     code: 'too_many_requests',

@@ -32,7 +32,9 @@ export async function callApi(base: string, path: string, call: ApiCall = {}): P
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await answer.text();
-  return { status: answer.status, headers: answer.headers, json: text === '' ? {} : JSON.parse(text) };
+  // A stream of many objects is none.
+  const isJson = /^application\/(?:problem\+)?json/.test(answer.headers.get('content-type') ?? '');
+  return { status: answer.status, headers: answer.headers, json: isJson ? JSON.parse(text) : {} };
 }
 
 /** An access token for no API, through the hosted pages. */

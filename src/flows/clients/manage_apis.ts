@@ -4,7 +4,14 @@ import { type ApiPlan, type ApiRequest, isAccessTokenAlgorithm, planApi } from '
 import type { NewEvent } from '#src/domain/event.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { appendEvent } from '#src/storage/event_log.ts';
-import { type ApiEntryRow, deleteApiRow, lockApi, updateApiRow } from '#src/storage/tables/apis.ts';
+import {
+  type ApiEntryRow,
+  deleteApiRow,
+  listApisAfter,
+  lockApi,
+  readApi,
+  updateApiRow,
+} from '#src/storage/tables/apis.ts';
 import type { FlowContext } from '../flow_context.ts';
 import { keepFirstKeys, makeKeysForApi } from '../keys/rotate_keys.ts';
 
@@ -13,6 +20,23 @@ interface OneApi {
   readonly audience: string;
   /** Called with the API as it is, locked: throws when it is not the one that whoever asks had looked at. */
   readonly guard?: ((api: ApiEntryRow) => void) | undefined;
+}
+
+type Read = Pick<FlowContext, 'database'>;
+
+/** In the order in which they were made; one more than the limit where there are more. */
+export function listApisInParts(
+  { database }: Read,
+  input: Parameters<typeof listApisAfter>[1],
+): Promise<readonly ApiEntryRow[]> {
+  return database.tenant(input.tenantId).transaction((transaction) => listApisAfter(transaction, input));
+}
+
+export function showApi(
+  { database }: Read,
+  api: Pick<OneApi, 'tenantId' | 'audience'>,
+): Promise<ApiEntryRow | undefined> {
+  return database.tenant(api.tenantId).transaction((transaction) => readApi(transaction, api));
 }
 
 /** What is not named stays. The audience is what an API is, and never changes. */

@@ -26,6 +26,8 @@ import {
   findClient,
   insertClient,
   insertClientSecret,
+  listClientsAfter,
+  readClientEntry,
   updateClientRow,
   updateClientStatus,
 } from '#src/storage/tables/clients.ts';
@@ -254,6 +256,21 @@ export async function problemsWithOurKeys(
   return needed
     .filter((algorithm) => !keys.some(({ alg, status }) => alg === algorithm && status === 'active'))
     .map((value) => ({ field: 'settings', problem: 'no_key_of_this_algorithm', value }));
+}
+
+/** In the order in which they were made; one more than the limit where there are more. */
+export function listClientsInParts(
+  { database }: Pick<FlowContext, 'database'>,
+  input: Parameters<typeof listClientsAfter>[1],
+): Promise<readonly ClientListRow[]> {
+  return database.tenant(input.tenantId).transaction((transaction) => listClientsAfter(transaction, input));
+}
+
+export function showClient(
+  { database }: Pick<FlowContext, 'database'>,
+  client: { readonly tenantId: TenantId; readonly clientId: string },
+): Promise<ClientListRow | undefined> {
+  return database.tenant(client.tenantId).transaction((transaction) => readClientEntry(transaction, client));
 }
 
 export type RotateSecretOutcome =

@@ -17,8 +17,10 @@ import type { FlowContext } from '../flow_context.ts';
 export interface BrandChange {
   /** Takes back everything that was set before what else is said here. */
   readonly clear?: boolean | undefined;
-  readonly color?: string | undefined;
-  readonly logo?: Buffer | undefined;
+  /** `null`: that of the house. */
+  readonly color?: string | null | undefined;
+  /** `null`: none. */
+  readonly logo?: Buffer | null | undefined;
   readonly logoAlt?: string | undefined;
 }
 
@@ -33,20 +35,32 @@ export type BrandOutcome =
 
 export async function brandTenant(
   context: FlowContext,
-  { id, change }: { readonly id: TenantId; readonly change: BrandChange },
+  {
+    id,
+    change,
+    guard,
+  }: {
+    readonly id: TenantId;
+    readonly change: BrandChange;
+    /** Called with the brand as it is stored, locked: throws when it is not the one that whoever asks had looked at. */
+    readonly guard?: ((brand: unknown) => void) | undefined;
+  },
 ): Promise<BrandOutcome> {
-  const color = change.color === undefined ? undefined : parseBrandColor(change.color);
-  if (change.color !== undefined && color === undefined) return { outcome: 'refused', reason: 'color' };
+  const color = typeof change.color === 'string' ? parseBrandColor(change.color) : change.color;
+  if (typeof change.color === 'string' && color === undefined) return { outcome: 'refused', reason: 'color' };
   const alt = change.logoAlt === undefined ? undefined : parseLogoAlt(change.logoAlt);
   if (change.logoAlt !== undefined && alt === undefined) return { outcome: 'refused', reason: 'logo_alt' };
-  const picture = change.logo === undefined ? undefined : parseLogo(change.logo);
+  const picture = change.logo === undefined || change.logo === null ? undefined : parseLogo(change.logo);
   if (picture?.outcome === 'invalid') return { outcome: 'refused', reason: `logo_${picture.reason}` };
 
   const now = context.clock();
   const tenant = context.database.tenant(id);
   return tenant.transaction(async (transaction) => {
-    const before = readBrand(await lockBrand(transaction, id));
-    const start = change.clear === true ? {} : before;
+    const stored = await lockBrand(transaction, id);
+    guard?.(stored);
+    const before = readBrand(stored);
+    const kept = change.clear === true ? {} : before;
+    const start = change.logo === null ? { color: kept.color } : kept;
     const version = picture === undefined ? undefined : logoVersion(picture.body);
     const fresh =
       picture === undefined || version === undefined
@@ -55,7 +69,7 @@ export async function brandTenant(
     // A name for a picture that is not there would be lost without a word.
     if (alt !== undefined && fresh === undefined) return { outcome: 'refused', reason: 'no_logo' };
     const brand: TenantBrand = {
-      color: color ?? start.color,
+      color: color === null ? undefined : (color ?? start.color),
       logo: fresh === undefined ? undefined : { ...fresh, alt: alt ?? fresh.alt },
     };
     if (picture !== undefined && version !== undefined)

@@ -1,5 +1,8 @@
 /** Every route of the REST API, in one list: what is not in it is not served. test/http/api/route_inventory.test.ts reads it aloud. */
 import { type ApiKeyRoutesOptions, apiKeyRoutes } from './api_key_routes.ts';
+import { type AuditRoutesOptions, auditRoutes } from './audit_routes.ts';
+import { type BrandingRoutesOptions, brandingRoutes } from './branding_routes.ts';
+import { type ClientRoutesOptions, clientRoutes } from './client_routes.ts';
 import { descriptionRoute } from './description_route.ts';
 import { type DeviceRoutesOptions, deviceRoutes } from './device_routes.ts';
 import type { ApiDoorOptions } from './door.ts';
@@ -8,13 +11,21 @@ import { type InvitationRoutesOptions, invitationRoutes } from './invitation_rou
 import { type PeopleRoutesOptions, peopleRoutes } from './people_routes.ts';
 import { type PermissionCatalogueRoutesOptions, permissionCatalogueRoutes } from './permission_catalogue_routes.ts';
 import { type PermissionRoutesOptions, permissionRoutes } from './permission_routes.ts';
+import { type RegisteredApiRoutesOptions, registeredApiRoutes } from './registered_api_routes.ts';
 import { type RoleRoutesOptions, roleRoutes } from './role_routes.ts';
 import type { ApiRoute } from './routes.ts';
 import { type SessionRoutesOptions, sessionRoutes } from './session_routes.ts';
+import { type SettingsRoutesOptions, settingsRoutes } from './settings_routes.ts';
+import { type SigningKeyRoutesOptions, signingKeyRoutes } from './signing_key_routes.ts';
+import { type TenantApiKeyRoutesOptions, tenantApiKeyRoutes } from './tenant_api_key_routes.ts';
 import { type TenantRoutesOptions, tenantRoutes } from './tenant_routes.ts';
+import { webhookRoutes } from './webhook_routes.ts';
 
 export type ApiOptions = ApiDoorOptions &
   ApiKeyRoutesOptions &
+  AuditRoutesOptions &
+  BrandingRoutesOptions &
+  ClientRoutesOptions &
   DeviceRoutesOptions &
   EvaluationRoutesOptions &
   InvitationRoutesOptions &
@@ -23,6 +34,10 @@ export type ApiOptions = ApiDoorOptions &
   PermissionRoutesOptions &
   RoleRoutesOptions &
   SessionRoutesOptions &
+  RegisteredApiRoutesOptions &
+  SettingsRoutesOptions &
+  SigningKeyRoutesOptions &
+  TenantApiKeyRoutesOptions &
   TenantRoutesOptions;
 
 /** Below every issuer. */
@@ -37,6 +52,14 @@ export function apiRoutes(options: ApiOptions): readonly ApiRoute[] {
     ...peopleRoutes(options),
     ...invitationRoutes(options),
     ...sessionRoutes(options),
+    ...clientRoutes(options),
+    ...registeredApiRoutes(options),
+    ...tenantApiKeyRoutes(options),
+    ...signingKeyRoutes(options),
+    ...settingsRoutes(options),
+    ...brandingRoutes(options),
+    ...auditRoutes(options),
+    ...webhookRoutes(),
     descriptionRoute(options, () => routes),
   ];
   return routes;

@@ -26,14 +26,14 @@ export interface ApiKeyRoutesOptions {
 const own = bearer({ scope: 'api_keys:manage', kinds: ['user'] });
 const path = '/api/v1/api-keys';
 
-const newKey = z.strictObject({
+export const newKey = z.strictObject({
   name: line(MAXIMUM_KEY_NAME),
   scopes: z.array(line(100)).max(MAXIMUM_SCOPES).default([]),
   // A key that says nothing of its end gets the latest there may be.
   expires_at: instant.nullish(),
 });
 
-const ownKey = z
+export const ownKey = z
   .object({
     id: z.uuid(),
     name: z.string(),
@@ -72,8 +72,8 @@ export function apiKeyRoutes({ apiServices }: ApiKeyRoutesOptions): readonly Api
           expiresAt: body.expires_at ?? undefined,
           tokenScopes: caller.firstParty ? undefined : caller.scopes,
         });
-        if (created.outcome !== 'created') throw new ProblemRaised(refusalOf(created));
-        return { status: 201, body: { ...present(created.summary), key: created.key } };
+        if (created.outcome !== 'created') throw new ProblemRaised(refusalOfKey(created));
+        return { status: 201, body: { ...presentKey(created.summary), key: created.key } };
       },
     }),
     route({
@@ -86,7 +86,7 @@ export function apiKeyRoutes({ apiServices }: ApiKeyRoutesOptions): readonly Api
       async handle(request) {
         const { limit, cursor } = request.query;
         const keys = await listOwnApiKeys(apiServices, { ...ownerOf(request), limit, after: cursor });
-        return { status: 200, body: answerList(keys, request.query, present) };
+        return { status: 200, body: answerList(keys, request.query, presentKey) };
       },
     }),
     route({
@@ -130,7 +130,8 @@ function ownerOf({ caller, engine }: ApiRequest<TokenCaller, unknown, unknown>) 
   return { tenantId: engine.tenant.id, userId: userId(caller.userId ?? '') };
 }
 
-function present(key: ApiKeySummary) {
+/** What everybody may see of a key who may see it at all. */
+export function presentKey(key: ApiKeySummary) {
   return {
     id: key.id,
     name: key.name,
@@ -144,7 +145,8 @@ function present(key: ApiKeySummary) {
   };
 }
 
-function refusalOf(outcome: Exclude<CreateApiKeyOutcome, { readonly outcome: 'created' }>): Problem {
+/** Why no key was made. */
+export function refusalOfKey(outcome: Exclude<CreateApiKeyOutcome, { readonly outcome: 'created' }>): Problem {
   switch (outcome.outcome) {
     case 'not_allowed':
       return problems.insufficientPermission('api-keys:write');

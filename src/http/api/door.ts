@@ -6,6 +6,7 @@
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { LRUCache } from 'lru-cache';
+import { mayManageFrom } from '#src/domain/people_settings.ts';
 import { countRequest, type Window } from '#src/domain/request_allowance.ts';
 import {
   beginIdempotent,
@@ -104,7 +105,11 @@ async function serve(ctx: DoorContext, route: ApiRoute, door: Door): Promise<voi
   const engines = await enginesAt(ctx, door);
   if (route.chain.chain !== 'serviceKey') await allowOrigin(ctx, engines);
   const { engine, caller } = await recogniseCaller(ctx, route, door, engines);
-  if (isOfManagement(route.chain)) countCall(ctx, caller as ManagementCaller, door);
+  if (isOfManagement(route.chain)) {
+    // Said to nobody but to whoever would be let in elsewhere.
+    if (!mayManageFrom(engine.people, exchange.origin.ip)) throw new ProblemRaised(problems.addressNotAllowed());
+    countCall(ctx, caller as ManagementCaller, door);
+  }
   const search = new URLSearchParams(exchange.search);
   const list = listName(engine.tenant.id, exchange.path, search);
   const query = parseQuery(route.query, withPlace(search, list, door.cursors));
