@@ -96,8 +96,7 @@ export function parseTenantSettingValue(name: string, written: unknown): ParsedT
 
 /** Every setting that a tenant may have a word on, with what completes the sentence "Set it to …". */
 export function listTenantSettings(): readonly { readonly name: TenantSettingName; readonly expected: string }[] {
-  const names = [...PROTOCOL_FEATURES.map((feature) => `protocol.${feature}` as const), ...PEOPLE_SETTINGS];
-  return names.map((name) => ({ name, expected: kindOf(name).expected }));
+  return TENANT_SETTINGS.map((name) => ({ name, expected: kindOf(name).expected }));
 }
 
 /** The settings after these changes, the last word on each setting deciding. */
