@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '#src/foundation/version.ts';
 import { addApiKeyCommands } from './api_keys.ts';
 import { addApiCommands } from './apis.ts';
+import { addAuditCommands } from './audit.ts';
 import { addClientCommands } from './clients.ts';
 import { addConfigCommand } from './config.ts';
 import { addConfigurationCommands } from './configuration.ts';
@@ -72,6 +73,7 @@ function createProgram(runner: Runner): Command {
   addDoctorCommand(program, runner);
   addConfigCommand(program, runner);
   addTenantCommands(program, runner);
+  addAuditCommands(program, runner);
   addConfigurationCommands(program, runner);
   addOperatorCommands(program, runner);
   addUserCommands(program, runner);

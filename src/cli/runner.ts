@@ -47,7 +47,7 @@ export interface Runner {
   /** For what needs nothing but the world. Prints what `act` answers, unless that is nothing. */
   run(options: CommonOptions, act: () => Promise<Answer | undefined>): Promise<void>;
   withSettings(options: CommonOptions, act: (settings: Settings) => Promise<Answer | undefined>): Promise<void>;
-  withHouse(options: CommonOptions, act: (session: Session) => Promise<Answer>): Promise<void>;
+  withHouse(options: CommonOptions, act: (session: Session) => Promise<Answer | undefined>): Promise<void>;
   exitCode(): number;
 }
 
