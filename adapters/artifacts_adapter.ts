@@ -81,6 +81,11 @@ export const nobody = 'nobody';
 /** The client that leads to sign-in from our own pages, see own_pages_client.ts: no row of `clients`, so nothing waits for one. */
 export const ownPagesClientId = 'poort.pages';
 
+/** As whom applications of the tenant sign people in over REST that name no client, see own_pages_client.ts. No row of `clients` either. */
+export const restClientId = 'poort.rest';
+
+const withoutRow: ReadonlySet<unknown> = new Set([ownPagesClientId, restClientId]);
+
 const referenceMark = '~';
 /** For what the engine saves without a lifetime; nothing it does today. */
 const longestSeconds = 365 * 24 * 60 * 60;
@@ -120,6 +125,7 @@ export function createArtifactsAdapter(model: ArtifactModel): Adapter {
 
     async findByUid(uid) {
       const found = await currentUnitOfWork().findSessionByUid(uid);
+      if (found !== undefined) noteSession(currentUnitOfWork(), found.payload);
       return found && toPayload(found, reference(found.idHash));
     },
 
@@ -203,7 +209,7 @@ function toStored({ model, kind, id, payload, expiresAt }: ToStore): StoredArtif
       payload.accountId === nobody
         ? undefined
         : (payload.accountId ?? payload.result?.login?.accountId ?? payload.session?.accountId),
-    client_id: clientId === ownPagesClientId ? undefined : clientId,
+    client_id: withoutRow.has(clientId) ? undefined : clientId,
     grant_id: model === 'Grant' || grantId === undefined || model === 'Interaction' ? undefined : hashOf(grantId),
     session_uid: model === 'Session' ? payload.uid : text(payload['sessionUid']),
     user_code: userCode === undefined ? undefined : hashOf(userCode),

@@ -12,7 +12,8 @@ import type { ProtocolFeatures } from '#src/domain/protocol_features.ts';
 import type { TenantId } from '#src/domain/tenant.ts';
 import { tokenExchangeGrantType } from '#src/domain/token_exchange.ts';
 import type { Database } from '#src/storage/database.ts';
-import { type ClientRow, listOrigins, readClient } from '#src/storage/tables/clients.ts';
+import { type ClientRow, listOrigins, type RegisteredOrigins, readClient } from '#src/storage/tables/clients.ts';
+import { restClientId } from './artifacts_adapter.ts';
 
 /** Metadata of ours, beside the registered ones; the Provider must name them as extra client metadata. */
 export const extraClientMetadata = [
@@ -56,6 +57,8 @@ export interface ClientsCache {
   find(tenantId: TenantId, clientId: string): Promise<ClientRow | undefined>;
   /** Whether some enabled client of the tenant is registered at this origin, by a redirect URI or by name. */
   isRegisteredOrigin(tenantId: TenantId, origin: string): Promise<boolean>;
+  /** Whether one of them is the tenant's own. */
+  isFirstPartyOrigin(tenantId: TenantId, origin: string): Promise<boolean>;
   forget(tenantId: string, clientId: string): void;
   forgetAll(): void;
 }
@@ -74,8 +77,17 @@ const maximumOriginLists = 1_000;
 
 export function createClientsCache(database: Database): ClientsCache {
   const known = new LRUCache<string, Promise<ClientRow | undefined>>({ max: maximumClients });
-  const origins = new LRUCache<string, Promise<ReadonlySet<string>>>({ max: maximumOriginLists });
+  const origins = new LRUCache<string, Promise<RegisteredOrigins>>({ max: maximumOriginLists });
   const keyOf = (tenantId: string, clientId: string): string => `${tenantId} ${clientId}`;
+
+  function originsOf(tenantId: TenantId): Promise<RegisteredOrigins> {
+    const remembered = database.isListening() ? origins.get(tenantId) : undefined;
+    if (remembered !== undefined) return remembered;
+    const reading = database.tenant(tenantId).transaction((transaction) => listOrigins(transaction, tenantId));
+    origins.set(tenantId, reading);
+    reading.catch(() => origins.delete(tenantId));
+    return reading;
+  }
 
   return {
     find(tenantId, clientId) {
@@ -92,15 +104,8 @@ export function createClientsCache(database: Database): ClientsCache {
       );
       return reading;
     },
-    async isRegisteredOrigin(tenantId, origin) {
-      const remembered = database.isListening() ? origins.get(tenantId) : undefined;
-      if (remembered !== undefined) return (await remembered).has(origin);
-      const tenant = database.tenant(tenantId);
-      const reading = tenant.transaction((transaction) => listOrigins(transaction, tenantId));
-      origins.set(tenantId, reading);
-      reading.catch(() => origins.delete(tenantId));
-      return (await reading).has(origin);
-    },
+    isRegisteredOrigin: async (tenantId, origin) => (await originsOf(tenantId)).has(origin),
+    isFirstPartyOrigin: async (tenantId, origin) => (await originsOf(tenantId)).get(origin)?.firstParty === true,
     forget(tenantId, clientId) {
       known.delete(keyOf(tenantId, clientId));
       origins.delete(tenantId);
@@ -136,8 +141,15 @@ export function createClientsAdapter(
   };
 }
 
+/** It refreshes what it was given, and nothing can be begun with it: no authorization request, no device. */
+const restPreset = { applicationType: 'web', responseTypes: [], grantTypes: ['refresh_token'] } as const;
+
+function presetOf({ client_id: clientId, type }: ClientRow) {
+  return clientId === restClientId ? restPreset : presetFor(type);
+}
+
 function toMetadata(row: ClientRow, enabled: EnabledFeatures): AdapterPayload {
-  const preset = presetFor(row.type);
+  const preset = presetOf(row);
   const [firstHash] = row.secret_hashes;
   const scope = row.scopes.filter((name) => enabled.scopes.includes(name)).join(' ');
   return {
@@ -165,9 +177,10 @@ function toMetadata(row: ClientRow, enabled: EnabledFeatures): AdapterPayload {
   };
 }
 
-function grantTypesOf({ type, settings }: ClientRow): readonly string[] {
+function grantTypesOf(row: ClientRow): readonly string[] {
+  const { settings } = row;
   return [
-    ...presetFor(type).grantTypes,
+    ...presetOf(row).grantTypes,
     ...(settings.token_exchange_audiences === undefined ? [] : [tokenExchangeGrantType]),
     ...(settings.backchannel_token_delivery_mode === undefined ? [] : [cibaGrantType]),
   ];

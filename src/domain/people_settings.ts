@@ -127,6 +127,10 @@ export const peopleSettingKinds = {
   'access.sign_in_addresses': addressList,
   /** From where the tenant may be managed; likewise. */
   'access.management_addresses': addressList,
+  /** Whether applications of the tenant itself may ask for passwords in their own windows (/api/v1/auth). */
+  'rest.sign_in': onOrOff,
+  /** Where they get the refresh token when they do not say: in a cookie that no script reads, or in the answer. */
+  'rest.token_delivery': oneOf('cookie', 'body'),
   'links.terms': webAddress,
   'links.privacy': webAddress,
   'links.help': webAddress,

@@ -80,20 +80,46 @@ export function extraTokenClaims(
   }
   const { AuthorizationCode, RefreshToken, DeviceCode, BackchannelAuthenticationRequest, Account } = ctx.oidc.entities;
   const source = AuthorizationCode ?? RefreshToken ?? DeviceCode ?? BackchannelAuthenticationRequest;
-  const row = accountRowOf(Account);
-  const scopesOfApi = new Set(api?.scopes.map((scope) => scope.name));
   // Grants of devices name them, see device_grant.ts.
   const deviceId = deviceIdOf(ctx.oidc.entities.Grant);
   return {
-    ...claims,
     ...(deviceId === undefined ? {} : { device_id: deviceId }),
+    ...personClaims({ tenant, api, row: accountRowOf(Account), signedIn: source, sid: token.sid }),
+  };
+}
+
+/** How somebody signed in, as every artifact of theirs keeps it. */
+export interface SignedInFacts {
+  readonly amr?: readonly string[] | undefined;
+  readonly acr?: string | undefined;
+  readonly authTime?: number | undefined;
+}
+
+/** The claims of docs/decisions/0013 of a token that speaks for a person. */
+export function personClaims({
+  tenant,
+  api,
+  row,
+  signedIn,
+  sid,
+}: {
+  readonly tenant: TenantRow;
+  readonly api: ApiRow | undefined;
+  readonly row: AccountRow | undefined;
+  readonly signedIn: SignedInFacts | undefined;
+  readonly sid: string | undefined;
+}): Record<string, unknown> {
+  const scopesOfApi = new Set(api?.scopes.map((scope) => scope.name));
+  return {
+    tenant: tenant.slug,
+    tenant_id: tenant.id,
     roles: row?.roles ?? [],
     permissions: (row?.permissions ?? []).filter((permission) => scopesOfApi.has(permission)),
-    amr: source?.amr,
-    acr: source?.acr,
-    auth_time: source?.authTime,
-    sid: token.sid,
-    mfa_verified: source?.amr?.includes('mfa') ?? false,
+    amr: signedIn?.amr,
+    acr: signedIn?.acr,
+    auth_time: signedIn?.authTime,
+    sid,
+    mfa_verified: signedIn?.amr?.includes('mfa') ?? false,
   };
 }
 

@@ -31,6 +31,18 @@ export interface TokenCaller {
   readonly permissions: readonly string[];
   /** Two factors were proven at the sign-in that the token comes from. */
   readonly multiFactor: boolean;
+  /** The session that a person's token is of. */
+  readonly session: CallerSession | undefined;
+}
+
+/** How the person who calls had signed in. */
+export interface CallerSession {
+  /** As the list of sessions names it. It opens nothing. */
+  readonly id: string;
+  readonly authenticatedAt: Date;
+  /** RFC 8176. */
+  readonly amr: readonly string[];
+  readonly acr: string | undefined;
 }
 
 export type TokenAuthentication =
@@ -110,6 +122,7 @@ async function callerOf(
         roles: [],
         permissions: [],
         multiFactor: false,
+        session: undefined,
         ...common,
       },
     };
@@ -122,9 +135,22 @@ async function callerOf(
   const kind = deviceId === undefined ? 'user' : 'device';
   const { roles, permissions } = account;
   const multiFactor = token.extra?.['mfa_verified'] === true;
+  const session = sessionOf(token);
   return {
     outcome: 'valid',
-    caller: { kind, userId: accountId, deviceId, roles, permissions, multiFactor, ...common },
+    caller: { kind, userId: accountId, deviceId, roles, permissions, multiFactor, session, ...common },
+  };
+}
+
+/** As it was written into the token, see accounts.ts. */
+function sessionOf({ sessionUid, extra }: InstanceType<Provider['AccessToken']>): CallerSession | undefined {
+  const { amr, acr, auth_time: at } = extra ?? {};
+  if (sessionUid === undefined || typeof at !== 'number') return undefined;
+  return {
+    id: sessionUid,
+    authenticatedAt: new Date(at * 1000),
+    amr: Array.isArray(amr) ? amr.filter((method) => typeof method === 'string') : [],
+    acr: typeof acr === 'string' ? acr : undefined,
   };
 }
 

@@ -55,6 +55,7 @@ import {
 } from './policies.ts';
 import { clientAuthMethodsOf, grantTypesOf, protocolFeatureConfiguration } from './protocol_configuration.ts';
 import { limitRequests } from './request_limits.ts';
+import { claimsOfRestToken } from './rest_sessions.ts';
 import { addTokenExchange, claimsOfExchange, structuredClaimsOfExchange } from './token_exchange.ts';
 import { keepOrigins } from './token_origins.ts';
 
@@ -267,6 +268,7 @@ export function createProvider(
     findAccount: accountOrNobody,
     extraTokenClaims: (ctx, token) =>
       claimsOfExchange(token) ??
+      claimsOfRestToken(token) ??
       extraTokenClaims(ctx, token, { tenant, api: apis.get([token.aud ?? ''].flat()[0] ?? '') }),
     loadExistingGrant,
     // Tokens outlive the browser's session; an explicit sign-out ends them all (see provider_events.ts).

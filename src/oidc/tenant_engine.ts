@@ -14,6 +14,7 @@ import { sentenceFor } from '#src/domain/authorization_details.ts';
 import { usesSecret } from '#src/domain/client.ts';
 import { resourceScope } from '#src/domain/consent.ts';
 import type { NewEvent } from '#src/domain/event.ts';
+import { refreshTokenTtlSeconds } from '#src/domain/lifetimes.ts';
 import { ownScopesBeside } from '#src/domain/own_scope.ts';
 import { type PeopleSettings, peopleSettingsOf } from '#src/domain/people_settings.ts';
 import { type ProtocolFeatures, protocolFeaturesOf } from '#src/domain/protocol_features.ts';
@@ -33,6 +34,7 @@ import { parseDetails } from './authorization_details.ts';
 import type { ApplicationLink } from './engine_pages.ts';
 import { type Introspection, inspectToken, type TokenQuestion } from './inspect_token.ts';
 import { authenticateToken, type PresentedToken, type TokenAuthentication } from './own_access_tokens.ts';
+import { ask } from './own_requests.ts';
 import {
   checkApprovalsAgain,
   createPairingDesk,
@@ -52,6 +54,16 @@ import {
   signedInPaths,
 } from './provider.ts';
 import { commitWhatHappens } from './provider_events.ts';
+import {
+  endRestSession,
+  findRestClient,
+  mayUseRest,
+  noteRefresh,
+  openRestSession,
+  prolongRestSessions,
+  type RestTokens,
+  type SessionProof,
+} from './rest_sessions.ts';
 import { createStructuredTokens } from './structured_tokens.ts';
 import { respectOrigins } from './token_origins.ts';
 
@@ -122,6 +134,22 @@ export interface TenantEngine {
   authenticateToken(exchange: Exchange, presented: PresentedCredential): Promise<TokenAuthentication>;
   /** Whether some client of the tenant is registered at this origin: a browser may call from there. */
   isRegisteredOrigin(origin: string): Promise<boolean>;
+  /** Whether one of the tenant's own is: it may ask for a password, and carry cookies along. */
+  isFirstPartyOrigin(origin: string): Promise<boolean>;
+  /**
+   * The client that somebody signs in at over REST: of this name, or the one of applications that name none. A confidential one must
+   * show its secret. Undefined for all others, and nobody learns why.
+   */
+  findRestClient(asked: RestClientWish): Promise<{ readonly clientId: string } | undefined>;
+  /** Opens a session for somebody who has just signed in there; undefined when they may not any more. */
+  openRestSession(
+    exchange: Exchange,
+    signedIn: { readonly clientId: string; readonly authentication: Authentication },
+  ): Promise<RestTokens | undefined>;
+  /** As `POST /token` would, for clients that may use REST. */
+  refreshOverRest(exchange: Exchange, presented: PresentedRefreshToken): Promise<RestRefreshed>;
+  /** Ends the session of this token everywhere. False for a token that is nobody's here. */
+  endRestSession(exchange: Exchange, proof: SessionProof): Promise<boolean>;
   /** What a JWT access token says, verified and alive; undefined for every other text. For which API it is, is for the caller to check. */
   readStructuredToken(token: string): Promise<AccessTokenClaims | undefined>;
   /** What `POST /introspect` would answer a resource server that stands for these APIs; undefined for what is not active. */
@@ -149,6 +177,24 @@ export interface TenantEngine {
   /** Where somebody signs in to come back to our own pages. */
   signInAddress(wish: SignInWish): string;
 }
+
+export interface RestClientWish {
+  readonly clientId?: string | undefined;
+  /** What the request says in `Authorization: Basic` (RFC 6749 §2.3.1). */
+  readonly credentials?: ClientCredentials | undefined;
+}
+
+export interface PresentedRefreshToken {
+  readonly refreshToken: string;
+  /** `Authorization`, when the request has one. */
+  readonly authorization?: string | undefined;
+}
+
+export type RestRefreshed =
+  | { readonly outcome: 'refreshed'; readonly tokens: RestTokens }
+  /** Over, used before, unknown, or not this caller's. */
+  | { readonly outcome: 'refused' }
+  | { readonly outcome: 'throttled'; readonly retryAfterSeconds: number };
 
 export interface ClientCredentials {
   readonly clientId: string;
@@ -210,7 +256,9 @@ export async function buildTenantEngine(
   const detailsTypes = protocol.rar ? await readDetailsTypes(tenantDatabase) : [];
   const provider = createProvider(tenant, material, { ...dependencies, config, findLiving, detailsTypes });
   commitWhatHappens(provider, { tenant, pages, deviceNotes: dependencies.deviceNotes, onFault: hooks.onFault });
+  prolongRestSessions(provider);
   const handle = provider.callback();
+  const restOptions = { tenant, lifetimes: config.lifetimes.refreshToken };
   const desk = createApprovalDesk(provider);
   const pairings = createPairingDesk(provider, people);
   checkApprovalsAgain(provider, people);
@@ -255,6 +303,60 @@ export async function buildTenantEngine(
 
     isRegisteredOrigin: async (origin) =>
       origin !== 'null' && dependencies.clients.isRegisteredOrigin(tenant.id, origin),
+
+    isFirstPartyOrigin: async (origin) =>
+      origin !== 'null' && dependencies.clients.isFirstPartyOrigin(tenant.id, origin),
+
+    async findRestClient({ clientId, credentials }) {
+      const named = clientId ?? credentials?.clientId;
+      const client = await findRestClient(provider, named);
+      if (client === undefined) return undefined;
+      if (client.clientAuthMethod === 'none') return credentials === undefined ? client : undefined;
+      // A name alone is no proof: a resource server may trust what it reads in `client_id`.
+      const isSame = usesSecret(client.clientAuthMethod ?? '') && credentials?.clientId === client.clientId;
+      return isSame && (await client.compareClientSecret(credentials.clientSecret)) ? client : undefined;
+    },
+
+    openRestSession: (exchange, { clientId, authentication }) =>
+      unitFor(exchange).run(async () => {
+        const client = await findRestClient(provider, clientId);
+        return client && openRestSession(provider, { client, authentication }, restOptions);
+      }),
+
+    refreshOverRest(exchange, { refreshToken, authorization }) {
+      const unit = unitFor(exchange);
+      return unit.run(async (): Promise<RestRefreshed> => {
+        // Whose it is; the engine is answered from the same read.
+        const found = await unit.find('RefreshToken', hashOf(refreshToken), { withAccount: true });
+        const { clientId, iiat } = (found?.payload ?? {}) as { readonly clientId?: string; readonly iiat?: number };
+        const client = clientId === undefined ? undefined : await provider.Client.find(clientId);
+        if (client === undefined || !mayUseRest(client)) return { outcome: 'refused' };
+        const isPublic = client.clientAuthMethod === 'none';
+        const answer = await ask(
+          handle,
+          {
+            path: endpointPaths.token,
+            issuer: provider.issuer,
+            form: {
+              grant_type: 'refresh_token',
+              refresh_token: refreshToken,
+              ...(isPublic ? { client_id: client.clientId } : {}),
+            },
+            authorization: isPublic ? undefined : authorization,
+          },
+          noteRefresh,
+        );
+        if (answer.status === 429) {
+          const { retryAfterSeconds = 1 } = answer;
+          return { outcome: 'throttled', retryAfterSeconds };
+        }
+        if (answer.status >= 500) throw new Error('the engine could not refresh');
+        if (answer.status !== 200) return { outcome: 'refused' };
+        return { outcome: 'refreshed', tokens: tokensOf(answer.json, { client, iiat }) };
+      });
+    },
+
+    endRestSession: (exchange, proof) => unitFor(exchange).run(() => endRestSession(provider, proof)),
 
     readStructuredToken: async (token) => (await findLiving(token))?.claims,
 
@@ -384,6 +486,24 @@ export async function buildTenantEngine(
       return `${issuer}${endpointPaths.authorization}?${parameters}`;
     },
   };
+
+  /** RFC 6749 §5.1. */
+  function tokensOf(
+    answer: Readonly<Record<string, unknown>>,
+    { client, iiat }: { readonly client: Client; readonly iiat: number | undefined },
+  ): RestTokens {
+    const now = clock().getTime() / 1000;
+    return {
+      accessToken: String(answer['access_token']),
+      expiresInSeconds: Number(answer['expires_in']),
+      refreshToken: String(answer['refresh_token']),
+      refreshSeconds: refreshTokenTtlSeconds({
+        clientType: factsOf(client).type,
+        lifetimes: config.lifetimes.refreshToken,
+        chainAgeSeconds: Math.max(0, Math.floor(now - (iiat ?? now))),
+      }),
+    };
+  }
 
   /** The engine's own session of this browser, as it is: nothing is changed by looking. */
   function sessionOf({ request, response }: Exchange): Promise<Session> {

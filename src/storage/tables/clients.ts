@@ -232,23 +232,30 @@ export async function deleteClientRow(
 }
 
 /** The origins (RFC 6454) that enabled clients are registered at. */
-export async function listOrigins(transaction: Transaction, tenantId: TenantId): Promise<ReadonlySet<string>> {
-  const rows = await transaction.query<{ origin: string }>(
-    `select distinct substring(uri from '^https?://[^/?]+') as origin
-       from clients c cross join lateral unnest(c.redirect_uris) as uri
-      where c.tenant_id = $1 and c.status = 'active' and uri ~ '^https?://'
-     union
-     select origin
-       from clients c cross join lateral jsonb_array_elements_text(c.settings -> 'allowed_origins') as origin
-      where c.tenant_id = $1 and c.status = 'active'
-      order by origin limit 10000`,
+export async function listOrigins(transaction: Transaction, tenantId: TenantId): Promise<RegisteredOrigins> {
+  const rows = await transaction.query<{ origin: string; first_party: boolean }>(
+    `select origin, bool_or(first_party) as first_party from (
+       select substring(uri from '^https?://[^/?]+') as origin, c.first_party
+         from clients c cross join lateral unnest(c.redirect_uris) as uri
+        where c.tenant_id = $1 and c.status = 'active' and uri ~ '^https?://'
+       union all
+       select origin, c.first_party
+         from clients c cross join lateral jsonb_array_elements_text(c.settings -> 'allowed_origins') as origin
+        where c.tenant_id = $1 and c.status = 'active') registered
+      group by origin order by origin limit 10000`,
     [tenantId],
   );
-  // As a browser writes it: without the scheme's own port.
-  return new Set(
-    rows.map(({ origin }) => (origin.startsWith('http') ? (URL.parse(origin)?.origin ?? origin) : origin)),
-  );
+  const origins = new Map<string, { readonly firstParty: boolean }>();
+  for (const { origin: written, first_party: isOwn } of rows) {
+    // As a browser writes it: without the scheme's own port.
+    const origin = written.startsWith('http') ? (URL.parse(written)?.origin ?? written) : written;
+    origins.set(origin, { firstParty: isOwn || origins.get(origin)?.firstParty === true });
+  }
+  return origins;
 }
+
+/** Each with whether a client of the tenant itself is there. */
+export type RegisteredOrigins = ReadonlyMap<string, { readonly firstParty: boolean }>;
 
 /** A client that no longer authenticates with a secret has none. */
 export async function deleteClientSecrets(
