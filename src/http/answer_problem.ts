@@ -45,7 +45,7 @@ export function answerFault(exchange: HttpExchange, fault: unknown, options: Ans
 
 /** The REST API is for programs, whatever they say they would read. */
 export function isOfApi({ path }: Pick<HttpExchange, 'path'>): boolean {
-  return /^\/(?:t\/[^/]+\/)?api\//.test(path);
+  return /^\/(?:t\/[^/]+\/)?(?:api|auth)\//.test(path);
 }
 
 /** A page for people, RFC 9457 for programs. */

@@ -18,6 +18,8 @@ import {
   bearer,
   type EitherCaller,
   type EitherChain,
+  type FirstPartyCaller,
+  type FirstPartyChain,
   type ManagementCaller,
   managerByKey,
   managerByToken,
@@ -51,6 +53,8 @@ export async function recognise(arrival: Arrival, chain: TenantChain, options: C
   switch (chain.chain) {
     case 'public':
       return undefined;
+    case 'firstParty':
+      return recogniseFirstParty(arrival, chain, options);
     case 'bearer':
       return recogniseBearer(arrival, chain, options);
     case 'serviceKey':
@@ -64,6 +68,17 @@ export async function recognise(arrival: Arrival, chain: TenantChain, options: C
       return never;
     }
   }
+}
+
+async function recogniseFirstParty(
+  arrival: Arrival,
+  { token: welcome }: FirstPartyChain,
+  options: CallersOptions,
+): Promise<FirstPartyCaller> {
+  const { token } = tokenShown(arrival.exchange);
+  if (welcome === undefined || headerOf(arrival.exchange, 'authorization') === '') return { shown: undefined };
+  const caller = await recogniseBearer(arrival, bearer({ kinds: ['user'], firstParty: true }), options);
+  return { shown: { caller, token } };
 }
 
 async function recogniseEither(arrival: Arrival, chain: EitherChain, options: CallersOptions): Promise<EitherCaller> {
@@ -86,14 +101,13 @@ async function recogniseBearer(arrival: Arrival, chain: BearerChain, { config }:
 
 /** Throws `ProblemRaised` when there is none. */
 function presentedToken(exchange: HttpExchange, realm: string, publicUrl: string): PresentedCredential {
-  const [, scheme = '', token = ''] =
-    /^(Bearer|DPoP) ([A-Za-z0-9._~+/-]{1,200}=*)$/i.exec(headerOf(exchange, 'authorization')) ?? [];
+  const { scheme, token } = tokenShown(exchange);
   if (token === '') {
     const shown = headerOf(exchange, 'authorization') !== '';
     throw new ProblemRaised(problems.unauthorized(challenges(realm, shown ? invalidToken : undefined)));
   }
   const address = publicUrl + exchange.path;
-  return { scheme: scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer', token, address };
+  return { scheme, token, address };
 }
 
 /** Who may be an operator. */
@@ -147,6 +161,13 @@ function stepUpChallenge(realm: string): string {
   return `Bearer realm="${realm}", error="insufficient_user_authentication", acr_values="${multiFactor}"`;
 }
 
+/** RFC 6750 §2.1. An empty token for what is none. */
+function tokenShown(exchange: HttpExchange): { readonly scheme: 'Bearer' | 'DPoP'; readonly token: string } {
+  const [, scheme = '', token = ''] =
+    /^(Bearer|DPoP) ([A-Za-z0-9._~+/-]{1,200}=*)$/i.exec(headerOf(exchange, 'authorization')) ?? [];
+  return { scheme: scheme.toLowerCase() === 'dpop' ? 'DPoP' : 'Bearer', token };
+}
+
 /** @param realm The issuer. */
 export function refusalOf(shortage: Shortage, realm: string): Problem {
   switch (shortage.lacks) {
@@ -171,7 +192,7 @@ type RefusedToken = Extract<TokenAuthentication, { readonly outcome: 'refused' }
 const invalidToken: Pick<RefusedToken, 'scheme' | 'error'> = { scheme: 'Bearer', error: 'invalid_token' };
 
 /** RFC 6750 §3: nothing is said of a mistake to who has shown nothing. RFC 9449 §7.1: both ways are named. */
-function challenges(realm: string, refused: Pick<RefusedToken, 'scheme' | 'error'> | undefined): readonly string[] {
+export function challenges(realm: string, refused?: Pick<RefusedToken, 'scheme' | 'error'>): readonly string[] {
   const error = refused === undefined ? '' : `, error="${refused.error}"`;
   const of = (scheme: 'Bearer' | 'DPoP'): string => (refused === undefined || refused.scheme === scheme ? error : '');
   return [`Bearer realm="${realm}"${of('Bearer')}`, `DPoP realm="${realm}"${of('DPoP')}, algs="${dpopAlgorithms}"`];

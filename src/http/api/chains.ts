@@ -14,6 +14,15 @@ export interface PublicChain {
   readonly chain: 'public';
 }
 
+/**
+ * Anybody; but a browser only from the origin of one of the tenant's own applications, which may carry cookies along. Whoever has a token
+ * may show it where the route says so: then it must be good, a person's, and of such an application.
+ */
+export interface FirstPartyChain {
+  readonly chain: 'firstParty';
+  readonly token?: 'welcome' | undefined;
+}
+
 /** `Authorization: Bearer` or `DPoP` with an access token of this tenant that was made for no API. */
 export interface BearerChain {
   readonly chain: 'bearer';
@@ -23,6 +32,8 @@ export interface BearerChain {
   readonly permission?: string | undefined;
   /** Everybody unless told. */
   readonly kinds?: readonly TokenCaller['kind'][] | undefined;
+  /** Only at the tenant's own applications. */
+  readonly firstParty?: true | undefined;
 }
 
 /** `X-API-Key`. */
@@ -60,7 +71,7 @@ export interface OperatorChain {
 }
 
 /** Chains of the addresses below an issuer. */
-export type TenantChain = PublicChain | BearerChain | ServiceKeyChain | EitherChain | PermittedChain;
+export type TenantChain = PublicChain | FirstPartyChain | BearerChain | ServiceKeyChain | EitherChain | PermittedChain;
 
 export type Chain = TenantChain | OperatorChain;
 
@@ -80,19 +91,31 @@ export type EitherCaller =
   | { readonly by: 'token'; readonly token: TokenCaller }
   | { readonly by: 'key'; readonly key: LivingApiKey };
 
+/** Who came through a chain that takes anybody. */
+export interface FirstPartyCaller {
+  /** Who calls, and with which token; undefined when none was shown, or none is looked at. */
+  readonly shown: { readonly caller: TokenCaller; readonly token: string } | undefined;
+}
+
 /** What a chain hands the route. */
-export type CallerOf<SomeChain extends Chain> = SomeChain extends BearerChain
-  ? TokenCaller
-  : SomeChain extends ServiceKeyChain
-    ? LivingApiKey
-    : SomeChain extends EitherChain
-      ? EitherCaller
-      : SomeChain extends PermittedChain | OperatorChain
-        ? ManagementCaller
-        : undefined;
+export type CallerOf<SomeChain extends Chain> = SomeChain extends FirstPartyChain
+  ? FirstPartyCaller
+  : SomeChain extends BearerChain
+    ? TokenCaller
+    : SomeChain extends ServiceKeyChain
+      ? LivingApiKey
+      : SomeChain extends EitherChain
+        ? EitherCaller
+        : SomeChain extends PermittedChain | OperatorChain
+          ? ManagementCaller
+          : undefined;
 
 export function anybody(): PublicChain {
   return { chain: 'public' };
+}
+
+export function firstParty(demands: Omit<FirstPartyChain, 'chain'> = {}): FirstPartyChain {
+  return { chain: 'firstParty', ...demands };
 }
 
 export function bearer(demands: Omit<BearerChain, 'chain'> = {}): BearerChain {
@@ -138,7 +161,11 @@ export type Shortage =
   | { readonly lacks: 'permission'; readonly permission: string };
 
 /** Undefined when this caller may. */
-export function shortageOf(caller: TokenCaller, { scope, permission, kinds }: BearerChain): Shortage | undefined {
+export function shortageOf(
+  caller: TokenCaller,
+  { scope, permission, kinds, firstParty }: BearerChain,
+): Shortage | undefined {
+  if (firstParty === true && !caller.firstParty) return { lacks: 'kind' };
   if (kinds !== undefined && !kinds.includes(caller.kind)) return { lacks: 'kind' };
   const isWhole = caller.firstParty && caller.kind === 'user';
   if (scope !== undefined && !isWhole && !caller.scopes.has(scope)) return { lacks: 'scope', scope };

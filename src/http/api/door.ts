@@ -1,7 +1,8 @@
 /**
  * The door of the REST API: recognises who calls, by the route's chain, before anything of the call is looked at; answers in JSON and
  * refuses in RFC 9457, with the challenges of RFC 6750 and RFC 9449. Cookies are never looked at here, so no page of somebody else's can
- * call in a person's name, and origins that clients registered may call from a browser.
+ * call in a person's name, and origins that clients registered may call from a browser. (The one cookie that some routes take is looked
+ * at in token_delivery.ts, which refuses whatever another site sends along with it.)
  */
 import type Router from '@koa/router';
 import type { Context } from 'koa';
@@ -84,26 +85,33 @@ function mount(
       throw new Error(`${path} is served where its callers are not`);
   }
   for (const [path, there] of Map.groupBy(routes, (route) => route.path)) {
-    const address = `${prefix}${path.replaceAll(/\{(\w+)\}/g, ':$1')}`;
+    const addresses = [path, ...aliasesOf(path)].map((at) => `${prefix}${at.replaceAll(/\{(\w+)\}/g, ':$1')}`);
     const methods = there.map(({ method }) => method);
     if (new Set(methods).size !== methods.length) throw new Error(`${path} is served twice`);
     // Keys are for servers: a browser that had one would show it to whoever looks.
-    const openToBrowsers = there.filter(({ chain }) => chain.chain !== 'serviceKey').map(({ method }) => method);
-    if (openToBrowsers.length > 0)
-      router.options(address, (ctx) => answerPreflight(ctx as unknown as DoorContext, openToBrowsers, door));
-    for (const route of there) {
-      router.register(address, [route.method], async (ctx) => {
-        await serve(ctx as unknown as DoorContext, route, door);
-      });
+    const openToBrowsers = there.filter(({ chain }) => chain.chain !== 'serviceKey');
+    for (const address of addresses) {
+      if (openToBrowsers.length > 0)
+        router.options(address, (ctx) => answerPreflight(ctx as unknown as DoorContext, openToBrowsers, door));
+      for (const route of there) {
+        router.register(address, [route.method], async (ctx) => {
+          await serve(ctx as unknown as DoorContext, route, door);
+        });
+      }
     }
   }
+}
+
+/** Services that Poort replaces had it without the version. */
+function aliasesOf(path: string): readonly string[] {
+  return path.startsWith('/api/v1/auth/') ? [path.slice('/api/v1'.length)] : [];
 }
 
 async function serve(ctx: DoorContext, route: ApiRoute, door: Door): Promise<void> {
   const { exchange } = ctx.state;
   const { options } = door;
   const engines = await enginesAt(ctx, door);
-  if (route.chain.chain !== 'serviceKey') await allowOrigin(ctx, engines);
+  if (route.chain.chain !== 'serviceKey') await allowOrigin(ctx, route, engines);
   const { engine, caller } = await recogniseCaller(ctx, route, door, engines);
   if (isOfManagement(route.chain)) {
     // Said to nobody but to whoever would be let in elsewhere.
@@ -113,7 +121,7 @@ async function serve(ctx: DoorContext, route: ApiRoute, door: Door): Promise<voi
   const search = new URLSearchParams(exchange.search);
   const list = listName(engine.tenant.id, exchange.path, search);
   const query = parseQuery(route.query, withPlace(search, list, door.cursors));
-  const sent = route.body === undefined ? undefined : await readJsonBody(ctx.req, options.config.http.bodyLimitBytes);
+  const sent = route.body === undefined ? undefined : await readBody(ctx, options);
   const body = route.body === undefined ? undefined : parseBody(route.body, sent);
   const ifMatch = ctx.get('if-match') || undefined;
   const handle = async (): Promise<ApiAnswer> =>
@@ -149,6 +157,13 @@ async function recogniseCaller(
   const found = await recogniseOperator(exchange, chain, { ...options, operators, homes: engines });
   Object.assign(ctx.state, { engine: found.engine });
   return found;
+}
+
+/** No body at all says nothing: the route's schema decides whether that is enough. */
+async function readBody(ctx: DoorContext, { config }: ApiDoorOptions): Promise<unknown> {
+  const { 'content-type': type, 'content-length': length = '0', 'transfer-encoding': coding } = ctx.req.headers;
+  if (type === undefined && length === '0' && coding === undefined) return {};
+  return readJsonBody(ctx.req, config.http.bodyLimitBytes);
 }
 
 interface Asked {
@@ -276,21 +291,30 @@ function countCall(ctx: DoorContext, { actor }: ManagementCaller, { options, win
   ctx.set(headers);
 }
 
-async function allowOrigin(ctx: DoorContext, engines: readonly TenantEngine[]): Promise<boolean> {
+async function allowOrigin(
+  ctx: DoorContext,
+  { chain }: Pick<ApiRoute, 'chain'>,
+  engines: readonly TenantEngine[],
+): Promise<boolean> {
   ctx.vary('origin');
   const origin = ctx.get('origin');
   if (origin === '') return false;
-  const registered = await Promise.all(engines.map((engine) => engine.isRegisteredOrigin(origin)));
-  if (!registered.includes(true)) return false;
+  const isOwn = chain.chain === 'firstParty';
+  const known = await Promise.all(
+    engines.map((engine) => (isOwn ? engine.isFirstPartyOrigin(origin) : engine.isRegisteredOrigin(origin))),
+  );
+  if (!known.includes(true)) return false;
   ctx.set('access-control-allow-origin', origin);
+  if (isOwn) ctx.set('access-control-allow-credentials', 'true');
   ctx.set('access-control-expose-headers', exposedHeaders);
   return true;
 }
 
 /** A browser asks before it calls. To an origin that is not registered nothing is said, and it will not call. */
-async function answerPreflight(ctx: DoorContext, methods: readonly string[], door: Door): Promise<void> {
-  if (await allowOrigin(ctx, await enginesAt(ctx, door))) {
-    ctx.set('access-control-allow-methods', methods.join(', '));
+async function answerPreflight(ctx: DoorContext, there: readonly ApiRoute[], door: Door): Promise<void> {
+  const asked = there.find(({ method }) => method === ctx.get('access-control-request-method')) ?? there[0];
+  if (asked !== undefined && (await allowOrigin(ctx, asked, await enginesAt(ctx, door)))) {
+    ctx.set('access-control-allow-methods', there.map(({ method }) => method).join(', '));
     ctx.set('access-control-allow-headers', allowedHeaders);
     ctx.set('access-control-max-age', String(preflightSeconds));
   }
