@@ -60,7 +60,18 @@ interface World {
   readonly tenant: TestTenant;
   readonly cookie: string;
   readonly tokens: Readonly<
-    Record<'opaque' | 'jwt' | 'refresh' | 'unusedRefresh' | 'machineOpaque' | 'machineJwt' | 'exchanged', string>
+    Record<
+      | 'opaque'
+      | 'jwt'
+      | 'refresh'
+      | 'unusedRefresh'
+      | 'machineOpaque'
+      | 'machineJwt'
+      | 'exchanged'
+      | 'rest'
+      | 'restRefresh',
+      string
+    >
   >;
   /** The API with JWT access tokens, as it calls the other one. */
   readonly caller: TestClient;
@@ -238,6 +249,39 @@ const ways: Readonly<Record<string, Way>> = {
       return new URL(answered.url).searchParams.has('code');
     },
   },
+  'signing in over REST': {
+    standsOn: [...person, 'client'],
+    async open(_port, world) {
+      const { web: client } = world.tenant.clients;
+      const { email, password } = world.tenant.person;
+      // At one of them, like the page: each hashes as it is set to, and two that renew one hash at once refuse one of the sign-ins.
+      const answer = await ask(installation.ports[0] ?? 0, world, '/api/v1/auth/login', {
+        client,
+        json: { email, password },
+      });
+      expect(answer.status).toBeLessThan(500);
+      return answer.status === 200;
+    },
+  },
+  'a refresh over REST': {
+    standsOn: [...person, 'client'],
+    async open(port, world) {
+      // Of the hosted pages and of REST alike; within its grace it can be tried again and again.
+      const json = { refresh_token: world.tokens.restRefresh };
+      const answer = await ask(port, world, '/api/v1/auth/refresh', { client: world.tenant.clients.web, json });
+      expect(answer.status).toBeLessThan(500);
+      return answer.status === 200;
+    },
+  },
+  'an access token at one’s own account': {
+    standsOn: [...person, 'client'],
+    async open(port, world) {
+      const headers = { authorization: `Bearer ${world.tokens.rest}` };
+      const answer = await ask(port, world, '/api/v1/auth/me', { method: 'GET', headers });
+      expect(answer.status).toBeLessThan(500);
+      return answer.status === 200;
+    },
+  },
   'pushing an authorization request': {
     standsOn: ['tenant', 'client'],
     async open(port, world) {
@@ -269,6 +313,10 @@ async function createWorld(): Promise<World> {
   const plain = await tokensOf({});
   const forApi = await tokensOf({ resource: tenant.jwtApi, scope: 'openid readings:read' });
   const caller = await createCaller(tenant);
+  const { email, password } = tenant.person;
+  const login = { client: web, json: { email, password, token_delivery: 'body' } };
+  const rest = await callServer(installation.ports[0] ?? 0, `${tenant.issuer}/api/v1/auth/login`, login);
+  const restTokens = (rest.json['data'] ?? {}) as Readonly<Record<string, unknown>>;
   const exchanged = await exchange(installation.ports[1] ?? 0, { tenant, caller }, String(forApi['access_token']));
   const world: World = {
     tenant,
@@ -282,6 +330,8 @@ async function createWorld(): Promise<World> {
       machineOpaque: await machine(tenant.opaqueApi),
       machineJwt: await machine(tenant.jwtApi),
       exchanged: String(exchanged.json['access_token']),
+      rest: String(restTokens['access_token']),
+      restRefresh: String(restTokens['refresh_token']),
     },
   };
   const given: Readonly<Record<string, string>>[] = [];

@@ -45,22 +45,26 @@ export async function startInstallation(
 export interface EndpointCall {
   readonly client?: TestClient | undefined;
   readonly form?: Readonly<Record<string, string>>;
+  /** Instead of a form. */
+  readonly json?: object;
   readonly headers?: Readonly<Record<string, string>>;
   readonly method?: 'GET' | 'POST';
 }
 
 /** Asks one server of the installation: a form as a client sends it, and its JSON. Rejects when the connection breaks. */
 export function callServer(port: number, url: string, call: EndpointCall = {}): Promise<EndpointAnswer> {
-  const { client, form, headers = {}, method = 'POST' } = call;
+  const { client, form, json, headers = {}, method = 'POST' } = call;
   const { host, pathname, search } = new URL(url);
   const confidential = client !== undefined && client.clientSecret !== '';
   const body =
     method === 'GET'
       ? undefined
-      : new URLSearchParams({
-          ...form,
-          ...(client !== undefined && !confidential ? { client_id: client.clientId } : {}),
-        }).toString();
+      : json !== undefined
+        ? JSON.stringify(json)
+        : new URLSearchParams({
+            ...form,
+            ...(client !== undefined && !confidential ? { client_id: client.clientId } : {}),
+          }).toString();
   return new Promise((resolve, reject) => {
     const asked = request(
       {
@@ -72,7 +76,10 @@ export function callServer(port: number, url: string, call: EndpointCall = {}): 
           host,
           ...(body === undefined
             ? {}
-            : { 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(body) }),
+            : {
+                'content-type': json === undefined ? 'application/x-www-form-urlencoded' : 'application/json',
+                'content-length': Buffer.byteLength(body),
+              }),
           ...(confidential
             ? { authorization: `Basic ${Buffer.from(`${client.clientId}:${client.clientSecret}`).toString('base64')}` }
             : {}),

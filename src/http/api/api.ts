@@ -13,11 +13,16 @@ import { type PermissionCatalogueRoutesOptions, permissionCatalogueRoutes } from
 import { type PermissionRoutesOptions, permissionRoutes } from './permission_routes.ts';
 import { type RegisteredApiRoutesOptions, registeredApiRoutes } from './registered_api_routes.ts';
 import { type RoleRoutesOptions, roleRoutes } from './role_routes.ts';
+import { type FactorRoutesOptions, factorRoutes } from './factor_routes.ts';
+import { type OwnAccessRoutesOptions, ownAccessRoutes } from './own_access_routes.ts';
+import { type ProfileRoutesOptions, profileRoutes } from './profile_routes.ts';
+import { type RecoveryRoutesOptions, recoveryRoutes } from './recovery_routes.ts';
 import type { ApiRoute } from './routes.ts';
 import { type SessionRoutesOptions, sessionRoutes } from './session_routes.ts';
 import { type SettingsRoutesOptions, settingsRoutes } from './settings_routes.ts';
 import { type SigningKeyRoutesOptions, signingKeyRoutes } from './signing_key_routes.ts';
 import { type TenantApiKeyRoutesOptions, tenantApiKeyRoutes } from './tenant_api_key_routes.ts';
+import { type SignInRoutesOptions, signInRoutes } from './sign_in_routes.ts';
 import { type TenantRoutesOptions, tenantRoutes } from './tenant_routes.ts';
 import { webhookRoutes } from './webhook_routes.ts';
 
@@ -38,11 +43,21 @@ export type ApiOptions = ApiDoorOptions &
   SettingsRoutesOptions &
   SigningKeyRoutesOptions &
   TenantApiKeyRoutesOptions &
+  FactorRoutesOptions &
+  OwnAccessRoutesOptions &
+  ProfileRoutesOptions &
+  RecoveryRoutesOptions &
+  SignInRoutesOptions &
   TenantRoutesOptions;
 
 /** Below every issuer. */
 export function apiRoutes(options: ApiOptions): readonly ApiRoute[] {
   const routes: readonly ApiRoute[] = [
+    ...signInRoutes(options),
+    ...factorRoutes(options),
+    ...recoveryRoutes(options),
+    ...profileRoutes(options),
+    ...ownAccessRoutes(options),
     ...apiKeyRoutes(options),
     ...permissionRoutes(options),
     ...deviceRoutes(options),

@@ -145,6 +145,13 @@ export function deviceRoutes({ apiServices, deviceNotes }: DeviceRoutesOptions):
       handle: (request) => remove(request, ownOf(request)),
     }),
     route({
+      summary: 'Take all of your devices away for ever',
+      method: 'DELETE',
+      path: ownDevices,
+      chain: own,
+      handle: (request) => removeAll(request),
+    }),
+    route({
       summary: 'What one of your devices reported',
       method: 'GET',
       path: `${ownDevices}/{id}/telemetry`,
@@ -267,6 +274,19 @@ export function deviceRoutes({ apiServices, deviceNotes }: DeviceRoutesOptions):
   async function remove(request: AnyRequest, device: OneDevice): Promise<ApiAnswer> {
     const { outcome } = await changeDevice(asCaller(request), { ...device, change: 'revoke' });
     if (outcome === 'unknown') throw notThere();
+    return { status: 204 };
+  }
+
+  async function removeAll(request: AnyRequest): Promise<ApiAnswer> {
+    const owned = { tenantId: request.engine.tenant.id, userId: callerId(request.caller) };
+    const filter = { userId: owned.userId, states: ['active', 'quarantined'] } as const;
+    let before: string | undefined;
+    do {
+      const page = await listDevices(apiServices, { tenantId: owned.tenantId, filter, before, limit: 100 });
+      for (const { device_id: deviceId } of page.devices)
+        await changeDevice(asCaller(request), { ...owned, deviceId, change: 'revoke' });
+      before = page.next;
+    } while (before !== undefined);
     return { status: 204 };
   }
 

@@ -85,6 +85,14 @@ describe('a person’s own devices', () => {
     expect((await call('/user/devices/not-a-uuid', { token: graces })).status).toBe(404);
   });
 
+  it('are taken away all at once, and nobody else’s with them', async () => {
+    const [mine, anothers] = [[await pair({}, grace), await pair({}, grace)], await pair()];
+    expect((await call('/user/devices', { token: graces, method: 'DELETE' })).status).toBe(204);
+    expect((await call('/user/devices?state=active', { token: graces })).json['data']).toEqual([]);
+    for (const { refreshToken } of mine) expect((await refresh(acme, sensor, refreshToken)).status).toBe(400);
+    expect((await refresh(acme, sensor, anothers.refreshToken)).status).toBe(200);
+  });
+
   it('are not managed by a device, even one whose client has the scope', async () => {
     const device = await pair({ scope: `${scope} devices:manage` });
     expect(await call('/user/devices', { token: device.accessToken })).toMatchObject({

@@ -23,6 +23,33 @@ const routes = () => apiRoutesOf(server);
 describe('the REST API', () => {
   it('serves these routes to these callers, and no others', () => {
     expect(routes().map(({ method, path, chain }) => `${method} ${path}: ${describeChain(chain)}`)).toEqual([
+      'POST /api/v1/auth/register: firstParty',
+      'POST /api/v1/auth/login: firstParty',
+      'POST /api/v1/auth/mfa/verify: firstParty',
+      'POST /api/v1/auth/refresh: firstParty',
+      'POST /api/v1/auth/refresh-token: firstParty',
+      'POST /api/v1/auth/logout: firstParty token=welcome',
+      'GET /api/v1/auth/me: bearer kinds=user firstParty=true',
+      'POST /api/v1/auth/mfa/setup: firstParty token=welcome',
+      'POST /api/v1/auth/mfa/confirm: firstParty token=welcome',
+      'POST /api/v1/auth/mfa/backup-codes: bearer kinds=user firstParty=true',
+      'DELETE /api/v1/auth/mfa: bearer kinds=user firstParty=true',
+      'POST /api/v1/auth/password/forgot: firstParty',
+      'POST /api/v1/auth/password/reset: firstParty',
+      'POST /api/v1/auth/email/verify: firstParty',
+      'GET /api/v1/user/profile: bearer kinds=user firstParty=true',
+      'PUT /api/v1/user/profile: bearer kinds=user firstParty=true',
+      'POST /api/v1/user/change-password: bearer kinds=user firstParty=true',
+      'GET /api/v1/user/export: bearer kinds=user firstParty=true',
+      'DELETE /api/v1/user: bearer kinds=user firstParty=true',
+      'GET /api/v1/user/sessions: bearer kinds=user firstParty=true',
+      'GET /api/v1/user/sessions/{id}: bearer kinds=user firstParty=true',
+      'DELETE /api/v1/user/sessions: bearer kinds=user firstParty=true',
+      'DELETE /api/v1/user/sessions/{id}: bearer kinds=user firstParty=true',
+      'GET /api/v1/user/consents: bearer kinds=user firstParty=true',
+      'GET /api/v1/user/consents/{id}: bearer kinds=user firstParty=true',
+      'DELETE /api/v1/user/consents: bearer kinds=user firstParty=true',
+      'DELETE /api/v1/user/consents/{id}: bearer kinds=user firstParty=true',
       'POST /api/v1/api-keys: bearer scope=api_keys:manage kinds=user',
       'GET /api/v1/api-keys: bearer scope=api_keys:manage kinds=user',
       'DELETE /api/v1/api-keys/{id}: bearer scope=api_keys:manage kinds=user',
@@ -32,6 +59,7 @@ describe('the REST API', () => {
       'GET /api/v1/user/devices/{id}: bearer scope=devices:manage kinds=user',
       'PATCH /api/v1/user/devices/{id}: bearer scope=devices:manage kinds=user',
       'DELETE /api/v1/user/devices/{id}: bearer scope=devices:manage kinds=user',
+      'DELETE /api/v1/user/devices: bearer scope=devices:manage kinds=user',
       'GET /api/v1/user/devices/{id}/telemetry: bearer scope=devices:manage kinds=user',
       'GET /api/v1/admin/devices: permitted permission=devices:read',
       'GET /api/v1/admin/devices/{id}: permitted permission=devices:read',
@@ -109,7 +137,7 @@ describe('the REST API', () => {
 
   it('refuses who shows nothing at every route that is not public, before anything else', async () => {
     for (const { method, path, chain } of routes()) {
-      if (chain.chain === 'public') continue;
+      if (chain.chain === 'public' || chain.chain === 'firstParty') continue;
       const answer = await fetch(`${acme.issuer}${path.replace('{id}', 'x')}`, { method });
       expect({ method, path, status: answer.status }).toEqual({ method, path, status: 401 });
       expect(answer.headers.get('www-authenticate')).toContain('realm=');
