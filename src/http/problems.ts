@@ -156,9 +156,9 @@ export const problems = {
     detail: 'Ask an administrator of the tenant.',
     kind: 'refused',
   }),
-  secondFactorNeeded: (): Problem => ({
+  secondFactorStays: (): Problem => ({
     status: 409,
-    code: 'second_factor_needed',
+    code: 'second_factor_stays',
     title: 'The second factor has to stay',
     detail: 'The tenant asks for one, and there is no other; or it is the only way in.',
     kind: 'refused',

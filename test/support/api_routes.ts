@@ -1,6 +1,7 @@
 /** The routes of the REST API as a running server mounts them, for tests that look at all of them. */
 import { apiRoutes, platformRoutes } from '#src/http/api/api.ts';
 import type { ApiRoute } from '#src/http/api/routes.ts';
+import { restServices } from './rest.ts';
 import type { TestServer } from './test_server.ts';
 
 export function apiRoutesOf(server: TestServer): readonly ApiRoute[] {
@@ -12,6 +13,7 @@ export function apiRoutesOf(server: TestServer): readonly ApiRoute[] {
     apiServices: context,
     visitorServices: { ...context, proofs: config.proofs, publicUrl: config.http.publicUrl, settings: config.signIn },
     deviceNotes: server.server.house.deviceNotes,
+    ...restServices(server),
   });
 }
 

@@ -132,7 +132,7 @@ export function factorRoutes({ signInServices: services }: FactorRoutesOptions):
         return { status: 204 };
       case 'required':
       case 'only_way_in':
-        throw new ProblemRaised(problems.secondFactorNeeded());
+        throw new ProblemRaised(problems.secondFactorStays());
       case 'unknown':
         throw new ProblemRaised(problems.noSecondFactor());
       default: {

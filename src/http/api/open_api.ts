@@ -166,6 +166,9 @@ function securityOf(chain: Chain, hasFlows: boolean): NonNullable<ZodOpenApiOper
   switch (chain.chain) {
     case 'public':
       return [];
+    case 'firstParty':
+      // Nothing has to be shown, and a token may be where it is welcome.
+      return chain.token === undefined ? [] : [{}, ...token];
     case 'serviceKey':
       return [key];
     case 'bearer':

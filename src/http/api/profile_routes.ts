@@ -211,6 +211,8 @@ export function profileRoutes(options: ProfileRoutesOptions): readonly ApiRoute[
         return { status: 202, body: { status: 'deletion_requested', due_at: requested.dueAt.toISOString() } };
       case 'deleted':
         return { status: 200, body: { status: 'deleted', due_at: null } };
+      case 'last_administrator':
+        throw new ProblemRaised(problems.notYoursToDecide());
       case 'unknown':
         throw new ProblemRaised(problems.notFound());
       default: {

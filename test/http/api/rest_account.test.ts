@@ -351,7 +351,7 @@ describe('a second factor over REST', () => {
     // It has to stay.
     const [backup_code] = done.json['backup_codes'] as readonly string[];
     const removed = await callAuth(strict, '/mfa', { backup_code }, { method: 'DELETE', token });
-    expect([removed.status, codeOf(removed)]).toEqual([409, 'second_factor_needed']);
+    expect([removed.status, codeOf(removed)]).toEqual([409, 'second_factor_stays']);
   });
 });
 
