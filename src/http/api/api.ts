@@ -15,8 +15,11 @@ import { type RegisteredApiRoutesOptions, registeredApiRoutes } from './register
 import { type RoleRoutesOptions, roleRoutes } from './role_routes.ts';
 import { type FactorRoutesOptions, factorRoutes } from './factor_routes.ts';
 import { type OwnAccessRoutesOptions, ownAccessRoutes } from './own_access_routes.ts';
+import { type PermissionCatalogueRoutesOptions, permissionCatalogueRoutes } from './permission_catalogue_routes.ts';
+import { type PermissionRoutesOptions, permissionRoutes } from './permission_routes.ts';
 import { type ProfileRoutesOptions, profileRoutes } from './profile_routes.ts';
 import { type RecoveryRoutesOptions, recoveryRoutes } from './recovery_routes.ts';
+import { type RoleRoutesOptions, roleRoutes } from './role_routes.ts';
 import type { ApiRoute } from './routes.ts';
 import { type SessionRoutesOptions, sessionRoutes } from './session_routes.ts';
 import { type SettingsRoutesOptions, settingsRoutes } from './settings_routes.ts';
