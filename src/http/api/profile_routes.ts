@@ -116,6 +116,7 @@ export function profileRoutes(options: ProfileRoutesOptions): readonly ApiRoute[
       path: '/api/v1/user',
       chain: ownAccount,
       body: departure,
+      statuses: [200, 202],
       answers: z.object({ status: z.enum(['deletion_requested', 'deleted']), due_at: z.iso.datetime().nullable() }),
       handle: leave,
     }),

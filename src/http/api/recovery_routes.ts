@@ -54,6 +54,7 @@ export function recoveryRoutes({ visitorServices }: RecoveryRoutesOptions): read
       path: '/api/v1/auth/password/forgot',
       chain: firstParty(),
       body: forgotten,
+      statuses: [202],
       answers: resetSent,
       async handle(request) {
         refuseWhereOff(request);

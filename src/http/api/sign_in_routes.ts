@@ -123,6 +123,7 @@ export function signInRoutes({ signInServices, visitorServices }: SignInRoutesOp
       path: '/api/v1/auth/register',
       chain: firstParty(),
       body: newAccount,
+      statuses: [200, 201, 202],
       answers: z.union([signedIn, secondFactor, verificationSent]),
       handle: register,
     }),
