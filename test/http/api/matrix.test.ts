@@ -53,7 +53,8 @@ describe('the management API', () => {
 
   it('is nothing for whoever shows nothing, and for everybody of another tenant', async () => {
     for (const route of apiRoutesOf(server)) {
-      if (route.chain.chain === 'public') continue;
+      // Those that people call before they are anybody have attacks of their own: rest_sign_in.test.ts, rest_cookies.test.ts.
+      if (route.chain.chain === 'public' || route.chain.chain === 'firstParty') continue;
       const name = `${route.method} ${route.path}`;
       expect({ name, ...(await seen(route, {})) }).toEqual({ name, status: 401, code: 'unauthorized' });
       const byForeigner = await seen(route, { token: foreign });
