@@ -7,6 +7,7 @@ import { version } from '#src/foundation/version.ts';
 import { addApiKeyCommands } from './api_keys.ts';
 import { addApiCommands } from './apis.ts';
 import { addAuditCommands } from './audit.ts';
+import { addBackupCommands } from './backup.ts';
 import { addClientCommands } from './clients.ts';
 import { addConfigCommand } from './config.ts';
 import { addConfigurationCommands } from './configuration.ts';
@@ -70,6 +71,7 @@ function createProgram(runner: Runner): Command {
   addStartCommand(program, runner);
   addServeCommands(program, runner);
   addDatabaseCommands(program, runner);
+  addBackupCommands(program, runner);
   addDoctorCommand(program, runner);
   addConfigCommand(program, runner);
   addTenantCommands(program, runner);

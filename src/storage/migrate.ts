@@ -23,8 +23,9 @@ export class MigrationRefused extends Error {
 }
 
 const migrationsDirectory = join(import.meta.dirname, '../../migrations');
-const ledger = 'schema_migrations';
-const advisoryLock = 7_067_678;
+export const ledger = 'schema_migrations';
+/** Held while the schema changes, also by a restore. */
+export const migrationLock = 7_067_678;
 export const oldestSupportedMajor = 15;
 
 /** The names of all migrations, in the order in which they run. */
@@ -32,17 +33,29 @@ export async function listMigrations(): Promise<readonly string[]> {
   return (await readdir(migrationsDirectory)).filter((name) => name.endsWith('.sql')).sort();
 }
 
-/** Migrates as the owner. Safe to call from several processes at once: one works, the others wait and find nothing to do. */
-export async function migrate({ ownerUrl, sealer }: { ownerUrl: string; sealer: Sealer }): Promise<Migrated> {
+/**
+ * Migrates as the owner. Safe to call from several processes at once: one works, the others wait and find nothing to do.
+ * @param options.wanted These alone, for a database that is to become what another one was.
+ */
+export async function migrate({
+  ownerUrl,
+  sealer,
+  wanted,
+}: {
+  ownerUrl: string;
+  sealer: Sealer;
+  wanted?: readonly string[];
+}): Promise<Migrated> {
   const client = new pg.Client({ connectionString: ownerUrl, application_name: 'poort migrate' });
   await client.connect();
   try {
-    await client.query('select pg_advisory_lock($1)', [advisoryLock]);
+    await client.query('select pg_advisory_lock($1)', [migrationLock]);
     const owner = await readOwner(client);
     await refuseOtherMasterKey(client, sealer);
     await ensureRoles(client, { ownerUrl, sealer });
-    const pending = await pendingMigrations(client);
-    if (pending.length > 0) await runMigrations(ownerUrl);
+    const all = wanted ?? (await listMigrations());
+    const pending = await pendingMigrations(client, all);
+    if (pending.length > 0) await runMigrations(ownerUrl, all);
     await rememberMasterKey(client, sealer);
     return { applied: pending, owner };
   } finally {
@@ -139,8 +152,7 @@ async function canConnect(url: string): Promise<boolean> {
   }
 }
 
-async function pendingMigrations(client: pg.Client): Promise<readonly string[]> {
-  const all = await listMigrations();
+async function pendingMigrations(client: pg.Client, all: readonly string[]): Promise<readonly string[]> {
   const exists = await client.query<{ there: boolean }>(`select to_regclass('public.${ledger}') is not null as there`);
   if (exists.rows[0]?.there !== true) return all;
   const { rows } = await client.query<{ name: string }>(`select name from ${ledger}`);
@@ -152,13 +164,13 @@ async function pendingMigrations(client: pg.Client): Promise<readonly string[]> 
   return all.filter((name) => !applied.has(name));
 }
 
-async function runMigrations(ownerUrl: string): Promise<void> {
+async function runMigrations(ownerUrl: string, names: readonly string[]): Promise<void> {
   const { default: createKnex } = await import('knex');
   // What knex would print on its own is in the error it throws, which somebody catches and logs once.
   const say = (): void => undefined;
   const log = { debug: say, deprecate: say, error: say, warn: say };
   const knex = createKnex({ client: 'pg', connection: ownerUrl, pool: { min: 0, max: 2 }, log });
-  const configuration = { tableName: ledger, migrationSource: new PlainSqlMigrations() };
+  const configuration = { tableName: ledger, migrationSource: new PlainSqlMigrations(names) };
   try {
     // A process that was killed may have left knex's own lock behind. The advisory lock is ours, so nobody else migrates.
     await knex.migrate.forceFreeMigrationsLock(configuration).catch(() => undefined);
@@ -170,8 +182,14 @@ async function runMigrations(ownerUrl: string): Promise<void> {
 }
 
 class PlainSqlMigrations implements Knex.MigrationSource<string> {
+  readonly #names: readonly string[];
+
+  constructor(names: readonly string[]) {
+    this.#names = names;
+  }
+
   async getMigrations(): Promise<string[]> {
-    return [...(await listMigrations())];
+    return [...this.#names];
   }
 
   getMigrationName(name: string): string {

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beginIdempotent } from '#src/flows/access/idempotency.ts';
 import { createApiKey } from '#src/flows/access/manage_api_keys.ts';
 import { addDetailsType } from '#src/flows/access/manage_authorization_details.ts';
@@ -9,8 +12,10 @@ import { eraseEndedTenants, requestTenantDeletion } from '#src/flows/tenants/del
 import { brandTenant } from '#src/flows/tenants/manage_branding.ts';
 import { addOperator, removeOperator } from '#src/flows/tenants/manage_operators.ts';
 import { sha256, uuidv7 } from '#src/foundation/identifiers.ts';
+import { backUp } from '#src/storage/backup.ts';
 import { type Database, openDatabase } from '#src/storage/database.ts';
 import { eventRow } from '#src/storage/event_log.ts';
+import { restore } from '#src/storage/restore.ts';
 import { commitArtifacts } from '#src/storage/tables/artifacts.ts';
 import { putPendingTotp, replaceBackupCodes } from '#src/storage/tables/factors.ts';
 import { rememberPassword } from '#src/storage/tables/password_history.ts';
@@ -19,6 +24,9 @@ import { insertPermission } from '#src/storage/tables/permissions.ts';
 import { putProof } from '#src/storage/tables/proofs.ts';
 import { storeTelemetry } from '#src/storage/tables/telemetry.ts';
 import { listTenantTables, personTables } from '#test/support/catalogue.ts';
+import { createTestSealer } from '#test/support/cluster.ts';
+import { readContents } from '#test/support/contents.ts';
+import { createEmptyDatabase } from '#test/support/empty_database.ts';
 import { squarePng } from '#test/support/logos.ts';
 import { defaultPeopleSettings } from '#test/support/people_settings.ts';
 import {
@@ -678,3 +686,24 @@ function rowsAsText(table: string): Promise<string> {
     return rows[0]?.text ?? '';
   });
 }
+
+describe('a backup', () => {
+  it('has every row of every table of every tenant, and gives it back as it was', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'poort-every-row-'));
+    const database = await createEmptyDatabase();
+    try {
+      const file = join(folder, 'every-row.backup');
+      const sealer = createTestSealer();
+      await backUp({ ownerUrl: server.database.ownerUrl, sealer, file, now: server.context.clock() });
+      await restore({ ownerUrl: database.ownerUrl, sealer, file });
+      const [before, after] = await Promise.all(
+        [server.database, database].map((one) => readContents(one.superuserUrl)),
+      );
+      expect(Object.keys(before?.tables ?? {})).toEqual(expect.arrayContaining([...tables]));
+      expect(after).toEqual(before);
+    } finally {
+      await database.drop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
