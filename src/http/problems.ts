@@ -149,6 +149,13 @@ export const problems = {
     detail: 'Accounts are made by invitation or by an administrator.',
     kind: 'refused',
   }),
+  invitationsClosed: (): Problem => ({
+    status: 409,
+    code: 'invitations_closed',
+    title: 'Nobody can be invited',
+    detail: 'The setting people.registration of this tenant is closed.',
+    kind: 'refused',
+  }),
   notYoursToDecide: (): Problem => ({
     status: 403,
     code: 'administrator_decides',
@@ -266,13 +273,6 @@ export const problems = {
     code: 'invitation_needed',
     title: 'This address has to be invited',
     detail: 'Whoever has it decides for themselves whether they join.',
-    kind: 'refused',
-  }),
-  registrationClosed: (): Problem => ({
-    status: 409,
-    code: 'registration_closed',
-    title: 'Nobody can be invited',
-    detail: 'The setting people.registration of this tenant is closed.',
     kind: 'refused',
   }),
   tooManyThings: (maximum: number): Problem => ({

@@ -11,7 +11,6 @@ export function apiRoutesOf(server: TestServer): readonly ApiRoute[] {
     clock: context.clock,
     verifyApiKey: async () => ({ outcome: 'unknown' }),
     apiServices: context,
-    visitorServices: { ...context, proofs: config.proofs, publicUrl: config.http.publicUrl, settings: config.signIn },
     deviceNotes: server.server.house.deviceNotes,
     ...restServices(server),
   });

@@ -133,7 +133,7 @@ function notInvited(refused: Extract<InviteOutcome, { readonly outcome: 'refused
     case 'email':
       return refuseField('#/email', { code: 'unacceptable', detail: 'is no e-mail address' });
     case 'closed':
-      return problems.registrationClosed();
+      return problems.invitationsClosed();
     case 'unknown_role':
       return refuseField('#/roles', {
         code: 'unknown',

@@ -87,6 +87,7 @@ export function settingsRoutes({ apiServices, config }: SettingsRoutesOptions): 
           locale: body.locale,
           lifetimes: config.lifetimes,
           guard: unchanged(request, present),
+          by: request.caller.permissions,
         });
         if (configured.outcome === 'refused')
           throw new ProblemRaised(problems.invalidFields(configured.faults.map(presentFault)));
@@ -169,6 +170,16 @@ function presentFault(fault: SettingFault): FieldFault {
         code,
         detail: `is at most what the installation says: ${fault.maximum}`,
       };
+    case 'unknown_role':
+      return { pointer: pointerTo(fault.name), code, detail: 'is no role of the tenant' };
+    case 'manages_the_tenant':
+      return {
+        pointer: pointerTo(fault.name),
+        code,
+        detail: 'may manage the tenant: nobody gets that by letting themselves in',
+      };
+    case 'beyond_your_own':
+      return { pointer: pointerTo(fault.name), code, detail: 'may do more than you may yourself' };
     case 'would_lock_you_out':
       return { pointer: pointerTo(fault.name), code, detail: 'does not have the address on it that you call from' };
     default: {
