@@ -94,6 +94,8 @@ const reconnectMilliseconds = 250;
 const watchMilliseconds = 400;
 const looksUntilLost = 6;
 
+const deadlockAttempts = 3;
+
 /** Opens the pools lazily: nothing is connected before the first statement. */
 export function openDatabase(options: DatabaseOptions): Database {
   const common = {
@@ -153,6 +155,50 @@ export function openDatabase(options: DatabaseOptions): Database {
     }
   }
 
+  /** Begins anew, from nothing, when two waited for each other and this one was chosen to give way. */
+  async function transactionOf<Result>(
+    tenantId: TenantId,
+    work: (transaction: Transaction) => Promise<Result>,
+  ): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await transactOnce(tenantId, work);
+      } catch (fault) {
+        if (attempt === deadlockAttempts || !isDeadlock(fault)) throw fault;
+      }
+    }
+  }
+
+  function transactOnce<Result>(
+    tenantId: TenantId,
+    work: (transaction: Transaction) => Promise<Result>,
+  ): Promise<Result> {
+    return onWriter(async (client) => {
+      // Sent together with the first statement's wait: begin and tenant cost one round trip, and if either fails every
+      // later statement fails with it.
+      const begun = Promise.all([
+        client.query('begin'),
+        client.query("select set_config('app.tenant_id', $1, true)", [tenantId]),
+      ]);
+      count();
+      try {
+        await begun;
+        const result = await work({
+          async query<Row extends object>(text: string, values: readonly unknown[] = []) {
+            count();
+            return (await client.query<Row>(text, [...values])).rows;
+          },
+        });
+        count();
+        await client.query('commit');
+        return result;
+      } catch (fault) {
+        if (!isConnectionFault(fault)) await client.query('rollback');
+        throw fault;
+      }
+    });
+  }
+
   const tenant = (tenantId: TenantId): TenantDatabase => ({
     tenantId,
 
@@ -182,31 +228,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       return (await sharedWriters.query<Row>(query)).rows;
     },
 
-    transaction: (work) =>
-      onWriter(async (client) => {
-        // Sent together with the first statement's wait: begin and tenant cost one round trip, and if either fails every
-        // later statement fails with it.
-        const begun = Promise.all([
-          client.query('begin'),
-          client.query("select set_config('app.tenant_id', $1, true)", [tenantId]),
-        ]);
-        count();
-        try {
-          await begun;
-          const result = await work({
-            async query<Row extends object>(text: string, values: readonly unknown[] = []) {
-              count();
-              return (await client.query<Row>(text, [...values])).rows;
-            },
-          });
-          count();
-          await client.query('commit');
-          return result;
-        } catch (fault) {
-          if (!isConnectionFault(fault)) await client.query('rollback');
-          throw fault;
-        }
-      }),
+    transaction: (work) => transactionOf(tenantId, work),
   });
 
   return {
@@ -498,6 +520,11 @@ export function isUnavailable(fault: unknown): boolean {
     code.startsWith('53') ||
     /^(timeout exceeded when trying to connect|timeout expired)/.test(message)
   );
+}
+
+/** SQLSTATE deadlock_detected: all of this one was undone, and the other goes on. */
+function isDeadlock(fault: unknown): boolean {
+  return fault instanceof pg.DatabaseError && fault.code === '40P01';
 }
 
 /** No such database, and one that takes no connections: both while an operator restores or moves it. */

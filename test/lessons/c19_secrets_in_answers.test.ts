@@ -64,7 +64,7 @@ afterAll(() => server.close());
 const secretName =
   /(_hash|_sealed|_mac|^hash|^sealed|password|private|^d$|^secret|client_secret|secret_hashes|payload|^key$)/;
 /** Settings about passwords and secrets that are none. */
-const harmless = /^(password\.|live_secrets$|client_secret_(basic|post)$)/;
+const harmless = /^(password_changed_at$|password\.|live_secrets$|client_secret_(basic|post)$)/;
 
 function secretsIn(value: unknown, path = ''): readonly string[] {
   if (typeof value !== 'object' || value === null) return [];

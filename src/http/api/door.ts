@@ -9,6 +9,7 @@ import type { Context } from 'koa';
 import { LRUCache } from 'lru-cache';
 import { mayManageFrom } from '#src/domain/people_settings.ts';
 import { countRequest, type Window } from '#src/domain/request_allowance.ts';
+import { isStorableText } from '#src/domain/stored_text.ts';
 import {
   beginIdempotent,
   type IdempotencyServices,
@@ -118,6 +119,8 @@ async function serve(ctx: DoorContext, route: ApiRoute, door: Door): Promise<voi
     if (!mayManageFrom(engine.people, exchange.origin.ip)) throw new ProblemRaised(problems.addressNotAllowed());
     countCall(ctx, caller as ManagementCaller, door);
   }
+  // Nothing has such a name.
+  if (!Object.values(ctx.params).every(isStorableText)) throw new ProblemRaised(problems.notFound());
   const search = new URLSearchParams(exchange.search);
   const list = listName(engine.tenant.id, exchange.path, search);
   const query = parseQuery(route.query, withPlace(search, list, door.cursors));

@@ -1,6 +1,6 @@
 /** Reads what a call brings, strictly, and says what is wrong with it in the words of RFC 9457: all of it at once, each with its place. */
 import { z } from 'zod';
-import { isStorableText } from '#src/domain/stored_text.ts';
+import { isNoDeeperThan, isStorable, isStorableText } from '#src/domain/stored_text.ts';
 import { type FieldFault, type Problem, ProblemRaised, problems } from '../problems.ts';
 
 /** A line of text that can be stored and shown. */
@@ -16,12 +16,21 @@ export function line(maximumCharacters: number) {
 /** An instant of RFC 3339, with its offset. */
 export const instant = z.iso.datetime({ offset: true }).transform((written) => new Date(written));
 
+const deepestLevel = 64;
+
 /** Throws `ProblemRaised` for a body that is not as the schema says. @param body Undefined for what was no JSON. */
 export function parseBody(schema: z.ZodType, body: unknown): unknown {
   if (body === undefined) throw new ProblemRaised(problems.malformed('The body is no JSON in UTF-8.'));
+  if (!isNoDeeperThan(body, deepestLevel))
+    throw new ProblemRaised(problems.malformed(`The body is nested more than ${deepestLevel} levels deep.`));
   const parsed = schema.safeParse(body);
-  if (parsed.success) return parsed.data;
-  throw new ProblemRaised(problems.invalidFields(faultsOf(parsed.error, (path) => ({ pointer: pointerTo(path) }))));
+  if (!parsed.success)
+    throw new ProblemRaised(problems.invalidFields(faultsOf(parsed.error, (path) => ({ pointer: pointerTo(path) }))));
+  if (!isStorable(body))
+    throw new ProblemRaised(
+      problems.malformed('The body holds NUL, or half a surrogate pair, which nothing here can be.'),
+    );
+  return parsed.data;
 }
 
 /** Throws `ProblemRaised` for parameters that the route does not know, that come twice, or that hold something else. */
@@ -32,6 +41,13 @@ export function parseQuery(schema: z.ZodType | undefined, written: URLSearchPara
     throw new ProblemRaised(
       problems.invalidFields(
         repeated.map((parameter) => ({ parameter, code: 'repeated', detail: 'is there more than once' })),
+      ),
+    );
+  const unkept = names.filter((name) => !isStorableText(name + written.get(name)));
+  if (unkept.length > 0)
+    throw new ProblemRaised(
+      problems.invalidFields(
+        unkept.map((parameter) => ({ parameter, code: 'custom', detail: 'holds characters that nothing here has' })),
       ),
     );
   const parsed = (schema ?? z.strictObject({})).safeParse(Object.fromEntries(written));
@@ -55,7 +71,9 @@ function faultsOf({ issues }: z.ZodError, placeOf: (path: readonly PropertyKey[]
 
 /** RFC 6901 §6, as a fragment: the form that RFC 9457 §3 shows. */
 function pointerTo(path: readonly PropertyKey[]): string {
-  const parts = path.map((part) => encodeURIComponent(String(part).replaceAll('~', '~0').replaceAll('/', '~1')));
+  const parts = path.map((part) =>
+    encodeURIComponent(String(part).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')),
+  );
   return `#${parts.map((part) => `/${part}`).join('')}`;
 }
 
