@@ -27,7 +27,7 @@ declare
   swept integer;
 begin
   delete from public.idempotency_keys where ctid = any (array(
-    select ctid from public.idempotency_keys where created_at < now() - interval '1 day' limit p_limit for update skip locked));
+    select ctid from public.idempotency_keys where created_at < now() - interval '1 day' limit p_limit));
   get diagnostics swept = row_count;
   return swept;
 end $$;

@@ -4,7 +4,9 @@ import { changeTenantSettings } from '#src/domain/tenant_settings.ts';
 import { type OpenApiKeys, openApiKeys, verifyApiKey } from '#src/flows/access/api_keys.ts';
 import { createApiKey } from '#src/flows/access/manage_api_keys.ts';
 import { createClient } from '#src/flows/clients/manage_clients.ts';
+import { sweep } from '#src/flows/sweep.ts';
 import { configureTenant } from '#src/flows/tenants/manage_tenants.ts';
+import { sha256 } from '#src/foundation/identifiers.ts';
 import { permitted } from '#src/http/api/chains.ts';
 import { unchanged } from '#src/http/api/entity_tags.ts';
 import { line } from '#src/http/api/input.ts';
@@ -318,6 +320,27 @@ describe('a wish under an Idempotency-Key', () => {
     expect((await post('lamp', 'better')).status).toBe(201);
     expect((await post('broken', 'torn')).status).toBe(500);
     expect((await post('broken', 'torn')).json['code']).toBe('request_under_way');
+  });
+
+  it('is remembered for a day and swept after it', async () => {
+    expect((await post('lamp', 'old')).status).toBe(201);
+    const { database } = server.server.house;
+    const count = () =>
+      database
+        .tenant(acme.id)
+        .transaction((transaction) =>
+          transaction.query<{ kept: number }>('select count(*)::int as kept from idempotency_keys'),
+        );
+    const before = (await count())[0]?.kept ?? 0;
+    await database.tenant(acme.id).transaction(async (transaction) => {
+      await transaction.query(
+        `update idempotency_keys set created_at = created_at - interval '25 hours' where key_hash = $1`,
+        [sha256('old')],
+      );
+    });
+    await sweep(database);
+    expect((await count())[0]?.kept).toBe(before - 1);
+    expect((await post('lamp', 'old')).headers.get('idempotency-replayed')).toBeNull();
   });
 
   it('has a key that can be written', async () => {
