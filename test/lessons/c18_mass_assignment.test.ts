@@ -2,6 +2,7 @@
  * Row C18, fields that nobody should be able to set (CVE-2026-27946, CVE-2025-61928, CVE-2025-14778): every form, with the name of every
  * column there is added to it, one at a time. What is no field of that form is refused, and nothing happens.
  */
+import { callApi, personToken } from '#test/support/api_calls.ts';
 import { forms } from '#test/support/forms.ts';
 import { queryAsSuperuser } from '#test/support/superuser.ts';
 import { startTestServer, type TestServer } from '#test/support/test_server.ts';
@@ -84,5 +85,52 @@ describe('C18: whoever registers', () => {
       [id],
     );
     expect(roles).toEqual([{ name: 'user' }]);
+  });
+});
+
+describe('C18: over REST', () => {
+  interface Operation {
+    readonly requestBody?: { readonly content: { readonly 'application/json': { readonly schema: BodySchema } } };
+  }
+  interface BodySchema {
+    readonly properties?: Readonly<Record<string, object>>;
+    readonly additionalProperties?: unknown;
+  }
+
+  it('no write takes the name of a column that its description does not have, and nothing changes', async () => {
+    const token = await personToken(server, acme);
+    const described = (await (await fetch(`${acme.issuer}/api/v1/openapi.json`)).json()) as {
+      readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+    };
+    const before = await everything();
+    const open: string[] = [];
+    let asked = 0;
+    for (const [path, methods] of Object.entries(described.paths))
+      for (const [method, { requestBody }] of Object.entries(methods)) {
+        const schema = requestBody?.content['application/json'].schema;
+        if (schema === undefined) continue;
+        const name = `${method.toUpperCase()} ${path}`;
+        // What a device reports and what is evaluated may hold anything; it is kept as a whole, or not at all.
+        if (schema.properties === undefined || schema.additionalProperties !== false) {
+          open.push(name);
+          continue;
+        }
+        const others = columns.filter((column) => !Object.hasOwn(schema.properties ?? {}, column));
+        const body = Object.fromEntries(others.map((column) => [column, 'true']));
+        const address = path.replace('/api/v1', '').replaceAll(/\{\w+\}/g, acme.person.id);
+        const answer = await callApi(acme.issuer, address, { token, method: method.toUpperCase() as 'POST', body });
+        const unknown = (answer.json['errors'] as readonly { pointer: string; code: string }[] | undefined) ?? [];
+        const told = new Set(unknown.flatMap(({ pointer, code }) => (code === 'unknown' ? [pointer.slice(2)] : [])));
+        expect({ name, status: answer.status }).toEqual({ name, status: 400 });
+        expect({ name, untold: others.filter((column) => !told.has(column)) }).toEqual({ name, untold: [] });
+        asked += 1;
+      }
+    expect(asked).toBeGreaterThan(25);
+    expect(open.toSorted()).toEqual([
+      'POST /api/v1/access/v1/evaluation',
+      'POST /api/v1/access/v1/evaluations',
+      'POST /api/v1/devices/self/telemetry',
+    ]);
+    expect(await everything()).toEqual(before);
   });
 });
