@@ -165,7 +165,8 @@ async function recogniseCaller(
 /** No body at all says nothing: the route's schema decides whether that is enough. */
 async function readBody(ctx: DoorContext, { config }: ApiDoorOptions): Promise<unknown> {
   const { 'content-type': type, 'content-length': length = '0', 'transfer-encoding': coding } = ctx.req.headers;
-  if (type === undefined && length === '0' && coding === undefined) return {};
+  const isEmpty = length === '0' && coding === undefined;
+  if (isEmpty && (type === undefined || /^application\/json\b/i.test(type))) return {};
   return readJsonBody(ctx.req, config.http.bodyLimitBytes);
 }
 

@@ -59,7 +59,6 @@ export function describeApi(tenantRoutes: readonly ApiRoute[], described: Descri
       openapi: '3.1.0',
       info: { title, version, description: introduction, license: { name: 'MIT', identifier: 'MIT' } },
       servers: [issuer === undefined ? anyTenant(publicUrl) : { url: issuer }],
-      externalDocs: { description: 'What each refusal means', url: `${publicUrl}/docs/problems` },
       tags: [...new Set(routes.map(tagOf))].sort().map((name) => ({ name })),
       paths,
       components: {
