@@ -186,7 +186,8 @@ async function answerOnce(ctx: DoorContext, { route, sent, caller, handle }: Ask
   const { apiServices, clock } = door.options;
   const begun = await beginIdempotent(apiServices, {
     tenantId: engine.tenant.id,
-    caller: JSON.stringify(caller.actor),
+    // What was shown to a person at one application is not shown to them at another.
+    caller: JSON.stringify([caller.actor, caller.clientId]),
     key,
     request: JSON.stringify([route.method, exchange.path, exchange.search, sent]),
     now: clock(),

@@ -216,6 +216,10 @@ describe('settings over REST', () => {
     const pages = async () => (await fetch(`${acme.issuer}/authorize`)).status;
     while ((await pages()) !== 403);
     await expect(personToken(server, acme)).rejects.toThrow();
+    const { email, password } = acme.person;
+    const overRest = await callApi(acme.issuer, '/auth/login', { method: 'POST', body: { email, password } });
+    expect(overRest.status).toBeGreaterThanOrEqual(400);
+    expect(JSON.stringify(overRest.json)).not.toContain('at_');
     const nobody = `update tenants set settings = settings - 'access' where id = $1`;
     await queryAsSuperuser(server.database, nobody, [acme.id]);
     while ((await call('/settings')).status !== 200);

@@ -315,6 +315,16 @@ describe('a wish under an Idempotency-Key', () => {
     expect(made).toBe(before + 2);
   });
 
+  it('is not shown to another application of the same person', async () => {
+    const scopes = ['admin:users:write'];
+    const client = await newClient({ name: 'curious', type: 'web', redirectUris: [callbackUri], scopes });
+    const theirs = await personToken(server, acme, { client, scope: 'openid admin:users:write' });
+    expect((await post('lamp', 'private')).status).toBe(201);
+    const before = made;
+    expect((await post('lamp', 'private', theirs)).headers.get('idempotency-replayed')).toBeNull();
+    expect(made).toBe(before + 1);
+  });
+
   it('may be asked again after a refusal, and is never granted twice after a fault', async () => {
     expect((await post('refused', 'better')).status).toBe(409);
     expect((await post('lamp', 'better')).status).toBe(201);
